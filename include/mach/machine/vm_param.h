@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PORTUNUS_MACH_MACHINE_VM_PARAM_H
+#define PORTUNUS_MACH_MACHINE_VM_PARAM_H
+
+#include <mach/vm_param.h>
+
+#endif
