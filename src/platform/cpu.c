@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#include "platform/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+atomic_uint cpu_online_cached;
+
+unsigned cpu_current_ask(void)
+{
+	int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (unsigned)cpu;
+}
+
+unsigned cpu_online_ask(void)
+{
+	cpu_set_t set;
+	long n;
+
+	/* More than CPU_SETSIZE CPUs make the first call fail; how many exactly does not matter then. */
+	if (sched_getaffinity(0, sizeof set, &set) == 0)
+		n = CPU_COUNT(&set);
+	else
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+	if (n < 1)
+		n = 1;
+	atomic_store_explicit(&cpu_online_cached, (unsigned)n, memory_order_relaxed);
+	return (unsigned)n;
+}

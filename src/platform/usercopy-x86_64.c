@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Usercopy on x86-64: one asm routine may fault, and a handler that knows its addresses. See usercopy.h. */
+#include "platform/usercopy.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/ucontext.h>
+
+#include "platform/usercopy-range.h"
+
+/* usercopy_bytes(to, from, n, rep_from) and usercopy_touch(byte) return true; or false, by way of usercopy_fault, if
+ * an instruction between usercopy_begin and usercopy_end faults. So everything in between uses no stack, calls
+ * nothing, and keeps nothing that would have to be restored.
+ * Up to 64 bytes all is loaded before anything is stored, with loads that overlap in the middle. Longer ones go in
+ * steps of 64 bytes, and the last 64 bytes overlap the step before. From rep_from bytes on the CPU's own string copy
+ * is faster. */
+__asm__(
+	"	.pushsection .text\n"
+	"	.hidden usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
+	"	.globl usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
+	"	.type usercopy_bytes, @function\n"
+	"	.type usercopy_touch, @function\n"
+	"	.p2align 6\n"
+	"usercopy_begin:\n"
+	"usercopy_bytes:\n"
+	"	.cfi_startproc\n"
+	"	endbr64\n"
+	"	movl	$1, %eax\n"
+	"	cmpq	$16, %rdx\n"
+	"	jb	.Lusercopy_below_16\n"
+	"	cmpq	$32, %rdx\n"
+	"	ja	.Lusercopy_above_32\n"
+	"	movdqu	(%rsi), %xmm0\n"
+	"	movdqu	-16(%rsi,%rdx), %xmm1\n"
+	"	movdqu	%xmm0, (%rdi)\n"
+	"	movdqu	%xmm1, -16(%rdi,%rdx)\n"
+	"	ret\n"
+	".Lusercopy_above_32:\n"
+	"	cmpq	$64, %rdx\n"
+	"	ja	.Lusercopy_above_64\n"
+	"	movdqu	(%rsi), %xmm0\n"
+	"	movdqu	16(%rsi), %xmm1\n"
+	"	movdqu	-32(%rsi,%rdx), %xmm2\n"
+	"	movdqu	-16(%rsi,%rdx), %xmm3\n"
+	"	movdqu	%xmm0, (%rdi)\n"
+	"	movdqu	%xmm1, 16(%rdi)\n"
+	"	movdqu	%xmm2, -32(%rdi,%rdx)\n"
+	"	movdqu	%xmm3, -16(%rdi,%rdx)\n"
+	"	ret\n"
+	".Lusercopy_above_64:\n"
+	"	cmpq	%rcx, %rdx\n"
+	"	jae	.Lusercopy_rep\n"
+	"	movdqu	-64(%rsi,%rdx), %xmm4\n"
+	"	movdqu	-48(%rsi,%rdx), %xmm5\n"
+	"	movdqu	-32(%rsi,%rdx), %xmm6\n"
+	"	movdqu	-16(%rsi,%rdx), %xmm7\n"
+	"	leaq	-64(%rdi,%rdx), %r8\n"
+	".Lusercopy_step:\n"
+	"	movdqu	(%rsi), %xmm0\n"
+	"	movdqu	16(%rsi), %xmm1\n"
+	"	movdqu	32(%rsi), %xmm2\n"
+	"	movdqu	48(%rsi), %xmm3\n"
+	"	movdqu	%xmm0, (%rdi)\n"
+	"	movdqu	%xmm1, 16(%rdi)\n"
+	"	movdqu	%xmm2, 32(%rdi)\n"
+	"	movdqu	%xmm3, 48(%rdi)\n"
+	"	addq	$64, %rsi\n"
+	"	addq	$64, %rdi\n"
+	"	cmpq	%r8, %rdi\n"
+	"	jb	.Lusercopy_step\n"
+	"	movdqu	%xmm4, (%r8)\n"
+	"	movdqu	%xmm5, 16(%r8)\n"
+	"	movdqu	%xmm6, 32(%r8)\n"
+	"	movdqu	%xmm7, 48(%r8)\n"
+	"	ret\n"
+	".Lusercopy_rep:\n"
+	"	movq	%rdx, %rcx\n"
+	"	rep	movsb\n"
+	"	ret\n"
+	".Lusercopy_below_16:\n"
+	"	cmpl	$8, %edx\n"
+	"	jb	.Lusercopy_below_8\n"
+	"	movq	(%rsi), %rcx\n"
+	"	movq	-8(%rsi,%rdx), %r8\n"
+	"	movq	%rcx, (%rdi)\n"
+	"	movq	%r8, -8(%rdi,%rdx)\n"
+	"	ret\n"
+	".Lusercopy_below_8:\n"
+	"	cmpl	$4, %edx\n"
+	"	jb	.Lusercopy_below_4\n"
+	"	movl	(%rsi), %ecx\n"
+	"	movl	-4(%rsi,%rdx), %r8d\n"
+	"	movl	%ecx, (%rdi)\n"
+	"	movl	%r8d, -4(%rdi,%rdx)\n"
+	"	ret\n"
+	".Lusercopy_below_4:\n"          /* 1 to 3: the first, the middle and the last byte, some of them the same */
+	"	movq	%rdx, %r9\n"
+	"	shrq	$1, %r9\n"
+	"	movb	(%rsi), %cl\n"
+	"	movb	(%rsi,%r9), %r8b\n"
+	"	movb	-1(%rsi,%rdx), %r10b\n"
+	"	movb	%cl, (%rdi)\n"
+	"	movb	%r8b, (%rdi,%r9)\n"
+	"	movb	%r10b, -1(%rdi,%rdx)\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	"	.size usercopy_bytes, . - usercopy_bytes\n"
+	"usercopy_touch:\n"
+	"	.cfi_startproc\n"
+	"	endbr64\n"
+	"	movl	$1, %eax\n"
+	"	lock	orb $0, (%rdi)\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	"	.size usercopy_touch, . - usercopy_touch\n"
+	"usercopy_end:\n"
+	"usercopy_fault:\n"
+	"	xorl	%eax, %eax\n"
+	"	ret\n"
+	"	.popsection\n");
+
+extern const char usercopy_begin[], usercopy_end[], usercopy_fault[];
+extern bool usercopy_bytes(void *to, const void *from, size_t n, size_t rep_from);
+extern bool usercopy_touch(void *byte);
+
+/* Below this, starting the string copy costs more than it saves; never, where the CPU has no fast one. */
+enum { USERCOPY_REP_FROM = 2048 };
+
+static size_t usercopy_rep_from = SIZE_MAX;
+
+/* What was there before us, for SIGSEGV and SIGBUS. Written before our handler can run, and by SA_RESETHAND after. */
+static struct sigaction usercopy_chained[2];
+static atomic_bool usercopy_chain_used[2];      /* a SA_RESETHAND handler had its one call */
+
+bool user_read(void *to, const void *user, size_t n)
+{
+	return n == 0 || (user_range_is_sane(user, n) && usercopy_bytes(to, user, n, usercopy_rep_from));
+}
+
+bool user_write(void *user, const void *from, size_t n)
+{
+	return n == 0 || (user_range_is_sane(user, n) && usercopy_bytes(user, from, n, usercopy_rep_from));
+}
+
+bool user_writable(void *user, size_t n)
+{
+	return n == 0 || (user_range_is_sane(user, n) && usercopy_touch(user));
+}
+
+/* The host ends the process on a fault whether the signal is defaulted or ignored: give it back its default and
+ * return, so that the instruction faults again and a core dump shows it. A signal that somebody sent has to be sent
+ * again. */
+static void usercopy_default(int sig, const siginfo_t *info)
+{
+	bool is_fault = info->si_code > 0;
+
+	if (!is_fault && usercopy_chained[sig == SIGBUS].sa_handler == SIG_IGN)
+		return;
+	signal(sig, SIG_DFL);
+	if (!is_fault)
+		raise(sig);
+}
+
+/* Not ours. Mask, alternate stack and SA_NODEFER of the chained handler are also those of ours, so the host has set
+ * them up already. */
+static void usercopy_chain(int sig, siginfo_t *info, void *context)
+{
+	const struct sigaction *next = &usercopy_chained[sig == SIGBUS];
+	bool spent = (next->sa_flags & SA_RESETHAND) && atomic_exchange(&usercopy_chain_used[sig == SIGBUS], true);
+
+	if (next->sa_flags & SA_SIGINFO && !spent)
+		next->sa_sigaction(sig, info, context);
+	else if (next->sa_handler == SIG_DFL || next->sa_handler == SIG_IGN || spent)
+		usercopy_default(sig, info);
+	else
+		next->sa_handler(sig);
+}
+
+static void usercopy_handle(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	uintptr_t ip = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+	bool is_fault = info->si_code > 0;      /* and not somebody's kill() that found us there */
+
+	if (is_fault && ip >= (uintptr_t)usercopy_begin && ip < (uintptr_t)usercopy_end)
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)usercopy_fault;
+	else
+		usercopy_chain(sig, info, context);
+}
+
+static void usercopy_install(int sig)
+{
+	struct sigaction *before = &usercopy_chained[sig == SIGBUS], ours;
+
+	if (sigaction(sig, NULL, before) < 0)
+		return;
+	ours = *before;
+	if (!(before->sa_flags & SA_SIGINFO) && (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)) {
+		sigemptyset(&ours.sa_mask);
+		ours.sa_flags = SA_NODEFER;
+	}
+	ours.sa_flags = (ours.sa_flags & ~SA_RESETHAND) | SA_SIGINFO;
+	ours.sa_sigaction = usercopy_handle;
+	sigaction(sig, &ours, NULL);
+}
+
+static void usercopy_init_once(void)
+{
+	unsigned a, b, c, d;
+	const unsigned enhanced_rep_movsb = 1u << 9;
+
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & enhanced_rep_movsb))
+		usercopy_rep_from = USERCOPY_REP_FROM;
+	usercopy_install(SIGSEGV);
+	usercopy_install(SIGBUS);
+}
+
+void usercopy_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, usercopy_init_once);
+}
