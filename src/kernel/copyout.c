@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/copyout.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kernel/after.h"
+#include "kernel/image.h"
+#include "kernel/message.h"
+#include "kernel/notify.h"
+#include "kernel/port.h"
+#include "kernel/right.h"
+#include "kernel/space.h"
+#include "kernel/task.h"
+#include "platform/usercopy.h"
+
+/* The special bits for a right that found no place. */
+static mach_msg_return_t special_bits(kern_return_t r)
+{
+	switch (r) {
+	case KERN_SUCCESS:
+		return MACH_MSG_SUCCESS;
+	case KERN_RESOURCE_SHORTAGE:
+		return MACH_MSG_IPC_KERNEL;
+	default:
+		return MACH_MSG_IPC_SPACE;
+	}
+}
+
+/* Takes @right whatever happens: what finds no place is destroyed. */
+static mach_msg_return_t copyout_right(struct space *space, struct right *right, mach_port_name_t *number)
+{
+	kern_return_t r = right_copyout(space, right, number);
+
+	if (r) {
+		*number = MACH_PORT_NULL;
+		right_destroy(right);
+	}
+	right->port = NULL;
+	return special_bits(r);
+}
+
+static mach_msg_return_t copyout_inline_rights(struct space *space, struct message *m, struct item *item)
+{
+	mach_msg_return_t bits = 0;
+
+	for (uint32_t i = 0; i < item->n_rights; i++) {
+		struct right right = { item_ports(item)[i], item->right };
+		mach_port_name_t number;
+
+		bits |= copyout_right(space, &right, &number);
+		image_write_name(m->image, item->offset + i * (uint32_t)sizeof(mach_port_name_inlined_t), number);
+	}
+	return bits;
+}
+
+static mach_msg_return_t copyout_array_rights(struct space *space, struct item *item)
+{
+	mach_port_name_t *names = item->memory.address;
+	mach_msg_return_t bits = 0;
+
+	for (uint32_t i = 0; i < item->n_rights; i++) {
+		struct right right = { item_ports(item)[i], item->right };
+		mach_port_name_t number;
+
+		bits |= copyout_right(space, &right, &number);
+		user_write(&names[i], &number, sizeof number);
+	}
+	return bits;
+}
+
+static mach_msg_return_t copyout_item(struct task *task, struct message *m, struct item *item)
+{
+	mach_msg_return_t bits = 0;
+
+	if (item->kind == ITEM_INLINE_RIGHTS)
+		bits = copyout_inline_rights(task->space, m, item);
+	else if (item->kind == ITEM_ARRAY_RIGHTS)
+		bits = copyout_array_rights(task->space, item);
+	if (item->n_rights > 1)
+		free(item->ports);
+	if (item->kind != ITEM_INLINE_RIGHTS)
+		image_write_address(m->image, item->offset, memory_give(&item->memory, task));
+	return bits;
+}
+
+static mach_msg_return_t copyout_body(struct task *task, struct message *m)
+{
+	mach_msg_return_t bits = 0;
+
+	for (uint32_t i = 0; i < m->n_items; i++)
+		bits |= copyout_item(task, m, &m->items[i]);
+	m->n_items = 0;
+	return bits;
+}
+
+/* The header as a receiver sees it: his reply right as remote, the port he received from as local. */
+static void write_header(struct message *m, mach_port_name_t remote, mach_port_name_t local,
+                         enum right_kind remote_kind, enum right_kind local_kind)
+{
+	mach_msg_bits_t other = MACH_MSGH_BITS_OTHER(m->header.msgh_bits) & ~MACH_MSGH_BITS_COMPLEX;
+
+	m->header.msgh_bits = other | MACH_MSGH_BITS(remote_kind, local_kind);
+	if (m->is_complex)
+		m->header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
+	m->header.msgh_size = m->size;
+	m->header.msgh_remote_port = remote;
+	m->header.msgh_protected_payload = 0;
+	m->header.msgh_local_port = local;
+	m->header.msgh_seqno = m->seqno;
+}
+
+static void write_payload(struct message *m)
+{
+	if (!m->has_payload)
+		return;
+	m->header.msgh_bits &= ~MACH_MSGH_BITS_LOCAL_MASK;
+	m->header.msgh_bits |= MACH_MSGH_BITS(0, MACH_MSG_TYPE_PROTECTED_PAYLOAD);
+	m->header.msgh_protected_payload = m->payload;
+}
+
+/* MACH_RCV_NOTIFY: points the notice at the receive right named @notify. */
+static mach_msg_return_t arm_for_reply_locked(struct space *space, mach_port_name_t notify, struct message *notice)
+{
+	struct name *target = space_lookup_locked(space, notify);
+	struct right right;
+
+	if (!target || !(target->type & MACH_PORT_TYPE_RECEIVE))
+		return MACH_RCV_INVALID_NOTIFY;
+	lock_take(&target->port->lock);
+	port_make_send_once_locked(target->port);
+	lock_drop(&target->port->lock);
+	right = (struct right){ target->port, RIGHT_SEND_ONCE };
+	notice_arm(notice, &right);
+	return MACH_MSG_SUCCESS;
+}
+
+/* The reply right with a dead-name request, which is made only if the right is new to the receiver. On an error the
+ * reply right is still in the message. */
+static mach_msg_return_t copyout_reply_notify(struct space *space, struct message *m, mach_port_name_t notify,
+                                              mach_port_name_t *remote)
+{
+	struct message *notice = notice_new(MACH_NOTIFY_DEAD_NAME);
+	bool is_new = false;
+	mach_msg_return_t r;
+	struct name *name;
+	kern_return_t kr;
+
+	if (!notice)
+		return MACH_RCV_HEADER_ERROR | MACH_MSG_IPC_KERNEL;
+	lock_take(&space->lock);
+	r = arm_for_reply_locked(space, notify, notice);
+	if (!r) {
+		kr = right_copyout_locked(space, &m->reply, &name, &is_new, remote);
+		r = kr ? MACH_RCV_HEADER_ERROR | special_bits(kr) : MACH_MSG_SUCCESS;
+	}
+	if (!r)
+		m->reply.port = NULL;
+	if (!is_new || !notify_attach_locked(name, notice))
+		notice_withdraw(notice);
+	lock_drop(&space->lock);
+	return r;
+}
+
+static mach_msg_return_t copyout_reply(struct space *space, struct message *m, mach_port_name_t *remote)
+{
+	kern_return_t r;
+
+	*remote = m->reply.port ? MACH_PORT_DEAD : MACH_PORT_NULL;
+	if (!right_is_valid(&m->reply))
+		return MACH_MSG_SUCCESS;
+	r = right_copyout(space, &m->reply, remote);
+	if (r)
+		return MACH_RCV_HEADER_ERROR | special_bits(r);
+	m->reply.port = NULL;
+	return MACH_MSG_SUCCESS;
+}
+
+mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, bool wants_notify,
+                          mach_port_name_t notify)
+{
+	enum right_kind reply_kind = m->reply.kind;
+	mach_port_name_t remote;
+	mach_msg_return_t r;
+
+	r = wants_notify ? copyout_reply_notify(task->space, m, notify, &remote)
+	                 : copyout_reply(task->space, m, &remote);
+	if (r)
+		return copyout_header(m, user, sizeof m->header, r);
+	r = copyout_body(task, m);
+	write_header(m, remote, m->local_name, reply_kind, m->local_type);
+	write_payload(m);
+	if (!user_write(user, m->image, m->size))
+		r = MACH_RCV_INVALID_DATA;
+	else if (r)
+		r |= MACH_RCV_BODY_ERROR;
+	message_free(m);
+	return r;
+}
+
+mach_msg_return_t copyout_header(struct message *m, mach_msg_header_t *user, mach_msg_size_t size,
+                                 mach_msg_return_t result)
+{
+	mach_port_name_t remote = m->reply.port == PORT_DEAD ? MACH_PORT_DEAD : MACH_PORT_NULL;
+
+	write_header(m, remote, m->local_name, m->reply.kind, m->local_type);
+	if (size > sizeof m->header)
+		size = sizeof m->header;
+	if (!user_write(user, m->image, size))
+		result = MACH_RCV_INVALID_DATA;
+	message_destroy(m);
+	return result;
+}
+
+mach_msg_return_t copyout_back(struct task *task, struct message *m, mach_msg_header_t *user, mach_msg_return_t result)
+{
+	enum right_kind dest_kind = m->dest.kind, reply_kind = m->reply.kind;
+	mach_port_name_t remote, local;
+
+	result |= copyout_right(task->space, &m->dest, &remote);
+	result |= copyout_right(task->space, &m->reply, &local);
+	result |= copyout_body(task, m);
+	m->seqno = 0;
+	write_header(m, remote, local, dest_kind, reply_kind);
+	user_write(user, m->image, m->size);
+	message_free(m);
+	return result;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The kernel of this process as a whole: what exists once, its first use, fork, and the hooks by which the layers above
+ * hear of what concerns them. */
+
+struct object;
+struct task;
+struct thread;
+
+/* Made on first use. Abort when there is no memory for them: nothing could be reported to anybody. */
+struct task *kernel_root_task(void);      /* the task of every thread that has entered no other; borrowed */
+struct object *kernel_host(void);
+
+struct kernel_hooks {
+	/* The calling thread is about to leave the task it acts in, for another or for good. */
+	void (*thread_leaves)(void);
+	/* After fork, in the child, which holds nothing. */
+	void (*forked)(void);
+};
+
+/* Once, before any thread calls in. */
+void kernel_set_hooks(const struct kernel_hooks *hooks);
+
+void kernel_tell_leaving(void);
+/* thread_exit(@thread) will run when the calling pthread ends. */
+void kernel_at_thread_exit(struct thread *thread);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A message on its way through the kernel.
+ *
+ * image is what the sender wrote and what the receiver will read, header included, in the layout of the user's own
+ * messages; only copyin and copyout know what the bytes mean. What cannot be bytes is beside it: the rights of the
+ * header (dest, reply) and, for each descriptor that carries rights or out-of-line memory, an item that says where in
+ * the image its names or its address belong. All rights in a message are naked (right.h).
+ *
+ * A message belongs to exactly one of: the call that builds or reads it; the queue of dest.port (port_link, set_link);
+ * a waiter (waiter.h), a sender's or a receiver's; a port's requests, as a notice prepared in advance.
+ */
+
+#include <mach/message.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/memory.h"
+#include "kernel/right.h"
+#include "platform/list.h"
+
+struct accept_request;
+
+enum item_kind {
+	ITEM_INLINE_RIGHTS,  /* names in the image at offset */
+	ITEM_ARRAY_RIGHTS,   /* names in memory, whose address is in the image at offset */
+	ITEM_MEMORY,         /* bytes in memory, likewise */
+};
+
+struct item {
+	enum item_kind kind;
+	enum right_kind right;
+	uint32_t offset, n_rights;
+	union {
+		struct port *port;    /* n_rights == 1 */
+		struct port **ports;  /* malloc'ed otherwise */
+	};
+	struct memory memory;
+};
+
+#define MESSAGE_INLINE_ITEMS 2
+#define MESSAGE_SMALL_IMAGE  256  /* bytes; messages up to this come from a per-thread cache */
+
+struct message {
+	struct list port_link, set_link;
+	struct right dest, reply;
+	struct accept_request *accept;  /* whom to tell when it leaves the queue; NULL mostly */
+	uint32_t size;                  /* of the image, header included */
+	uint32_t capacity;
+	uint32_t n_items, items_capacity;
+	struct item *items;             /* inline_items until there are more */
+	unsigned cpu;                   /* on which the sender ran */
+	bool is_circular;               /* carries a receive right that could never be received */
+	bool is_complex;                /* carries rights or out-of-line memory, be it none of them */
+
+	/* written when it is received */
+	bool has_payload;
+	mach_port_seqno_t seqno;
+	enum right_kind local_type;     /* what dest was */
+	mach_port_name_t local_name;
+	unsigned long payload;
+
+	struct item inline_items[MESSAGE_INLINE_ITEMS];
+	union {
+		mach_msg_header_t header;
+		struct {
+			struct { } nothing;             /* a flexible array may not be alone */
+			unsigned char image[];          /* capacity bytes */
+		};
+	};
+};
+
+/* A message with room for @size bytes; no rights, no items; the image is not initialised. NULL: no memory. */
+struct message *message_new(uint32_t size);
+/* As message_new() for a small one, but does not return without: there is a reserve, and when that is used up it waits
+ * for memory. No lock may be held. */
+struct message *message_new_certain(uint32_t size);
+bool message_init_reserve(void);     /* before the first; false: no memory */
+void message_forget_reserve(void);   /* after fork, in the child */
+/* Memory only: rights and items have been taken out or moved on. */
+void message_free(struct message *m);
+/* The message and everything in it, with all consequences. No lock may be held. Messages found inside (in the queue of
+ * a receive right that dies) are destroyed after it, not within it, so depth costs no stack. */
+void message_destroy(struct message *m);
+
+/* A further item, zeroed; NULL: no memory. */
+struct item *message_add_item(struct message *m);
+/* The item's n_rights ports; item_alloc_ports() makes the room. False: no memory. */
+bool item_alloc_ports(struct item *item, uint32_t n);
+struct port **item_ports(struct item *item);
+
+/* Frees what a thread keeps for reuse. */
+struct thread;
+void message_cache_drain(struct thread *thread);

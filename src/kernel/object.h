@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Kernel objects: what stands behind ports whose receive right the kernel itself holds (PORT_IN_KERNEL). */
+
+#include <mach/port.h>
+#include <stdbool.h>
+
+#include "kernel/right.h"
+
+struct message;
+struct port;
+struct space;
+
+enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST };
+
+struct object {
+	enum object_type type;
+	struct port *port;      /* one reference; the object's death is the port's death */
+};
+
+/* Makes the object's port; false: no memory. */
+bool object_init(struct object *object, enum object_type type);
+/* The object is going: its port dies, and nobody can find the object through it any more. */
+void object_deinit(struct object *object);
+
+/* A message came for a kernel object. Takes it; answers MIG_BAD_ID where an answer is possible. */
+void object_deliver(struct message *m);
+
+/* Finds the object behind a send right. On success its port is locked, which keeps the object alive.
+ *   MACH_SEND_INVALID_DEST   the name holds no send right to a living port
+ *   KERN_INVALID_ARGUMENT    it is some other port                                  */
+kern_return_t object_lock(struct space *space, mach_port_name_t name, enum object_type type, struct object **object);
+
+/* The name of the object's port in @space; names it, with one user reference, if it has none. That reference is the
+ * kernel's (name.is_implicit). MACH_PORT_NULL: no memory, or the space is dead. */
+mach_port_name_t object_name(struct space *space, struct object *object);
+/* Gives the reference back that object_name() made, if it is still there. */
+void object_unname(struct space *space, struct object *object);
+/* A naked send right to the object; its port must be alive or PORT_DEAD results. */
+struct right object_make_send(struct object *object);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/port.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kernel/after.h"
+#include "kernel/count.h"
+#include "kernel/message.h"
+#include "kernel/notify.h"
+#include "kernel/portset.h"
+#include "kernel/send.h"
+#include "kernel/waiter.h"
+
+struct lock transit_lock = LOCK_INIT(RANK_TRANSIT);
+
+static void port_set_where_locked(struct port *p, enum port_where where)
+{
+	lock_assert_held(&p->lock);
+	atomic_store_explicit(&p->where, where, memory_order_release);
+}
+
+struct port *port_new(void)
+{
+	struct port *p = malloc(sizeof *p);
+
+	if (!p)
+		return NULL;
+	*p = (struct port){ .where = PORT_IN_MESSAGE, .n_refs = 1, .qlimit = MACH_PORT_QLIMIT_DEFAULT };
+	lock_init(&p->lock, RANK_PORT);
+	list_init(&p->messages);
+	list_init(&p->receivers);
+	list_init(&p->senders);
+	list_init(&p->set_link);
+	list_init(&p->dead_requests);
+	count_add(ports, 1);
+	return p;
+}
+
+static void port_free(struct port *p)
+{
+	assert(port_is_dead(p));
+	assert(list_is_empty(&p->messages) && list_is_empty(&p->receivers) && list_is_empty(&p->senders));
+	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed);
+	count_add(ports, -1);
+	free(p);
+}
+
+void port_ref_locked(struct port *p)
+{
+	lock_assert_held(&p->lock);
+	p->n_refs++;
+}
+
+void port_unlock_unref(struct port *p)
+{
+	bool was_last = --p->n_refs == 0;
+
+	lock_drop(&p->lock);
+	if (was_last)
+		port_free(p);
+}
+
+void port_unref(struct port *p)
+{
+	lock_take(&p->lock);
+	port_unlock_unref(p);
+}
+
+void port_enter_space_locked(struct port *p, struct space *space, mach_port_name_t name)
+{
+	assert(p->where == PORT_IN_MESSAGE);
+	p->space = space;
+	p->name = name;
+	port_set_where_locked(p, PORT_IN_SPACE);
+}
+
+void port_enter_kernel_locked(struct port *p, struct object *object)
+{
+	assert(p->where == PORT_IN_MESSAGE);
+	p->object = object;
+	port_set_where_locked(p, PORT_IN_KERNEL);
+}
+
+static void port_end_receivers_locked(struct port *p, mach_msg_return_t result, struct after *after)
+{
+	list_for_each(w, &p->receivers, struct waiter, link)
+		if (waiter_claim(w, result, after))
+			p->n_refs--;
+}
+
+void port_leave_space_locked(struct port *p, struct after *after)
+{
+	assert(p->where == PORT_IN_SPACE);
+	if (p->set)
+		portset_remove_locked(p);
+	port_end_receivers_locked(p, MACH_RCV_PORT_DIED, after);
+	p->mscount = 0;
+	p->seqno = 0;
+	p->has_payload = false;
+	p->name = MACH_PORT_NULL;
+	port_set_where_locked(p, PORT_IN_MESSAGE);
+}
+
+/* Whether a message to @from would, through receive rights in transit, in the end wait on @to. */
+static bool port_leads_to(struct port *from, const struct port *to)
+{
+	lock_assert_held(&transit_lock);
+	while (from && from != to)
+		from = from->dest;
+	return from == to;
+}
+
+bool port_enter_transit(struct port *p, struct port *dest)
+{
+	bool closes_circle;
+
+	lock_take(&transit_lock);
+	closes_circle = port_leads_to(dest, p);
+	if (!closes_circle) {
+		lock_take(&dest->lock);
+		port_ref_locked(dest);
+		lock_drop(&dest->lock);
+		p->dest = dest;
+	}
+	lock_drop(&transit_lock);
+	return !closes_circle;
+}
+
+void port_leave_transit(struct port *p)
+{
+	struct port *dest;
+
+	lock_take(&transit_lock);
+	assert(p->where == PORT_IN_MESSAGE);
+	dest = p->dest;
+	p->dest = NULL;
+	lock_drop(&transit_lock);
+	if (dest)
+		port_unref(dest);
+}
+
+void port_make_send_locked(struct port *p)
+{
+	p->mscount++;
+	p->n_srights++;
+	p->n_refs++;
+}
+
+void port_copy_send_locked(struct port *p)
+{
+	p->n_srights++;
+	p->n_refs++;
+}
+
+void port_make_send_once_locked(struct port *p)
+{
+	p->n_sorights++;
+	p->n_refs++;
+}
+
+struct message *port_drop_send_locked(struct port *p)
+{
+	struct message *notice = p->no_senders;
+
+	assert(p->n_srights > 0);
+	if (--p->n_srights > 0 || !notice || port_is_dead(p))
+		return NULL;
+	p->no_senders = NULL;
+	notice_set_value(notice, MACH_NOTIFY_NO_SENDERS, p->mscount);
+	return notice;
+}
+
+void port_drop_send(struct port *p)
+{
+	struct message *notice;
+
+	lock_take(&p->lock);
+	notice = port_drop_send_locked(p);
+	port_unlock_unref(p);
+	if (notice)
+		notice_send(notice);
+}
+
+/* What a dying port leaves behind. */
+struct remains {
+	struct list messages;          /* queued, then those of blocked senders */
+	struct list dead_requests;
+	struct message *no_senders;
+	struct after after;
+};
+
+static void port_end_senders_locked(struct port *p, struct remains *remains)
+{
+	list_for_each(w, &p->senders, struct waiter, link) {
+		struct message *m = w->message;
+
+		/* Mach lets the send succeed: the message was destroyed as if it had been queued before. */
+		if (!waiter_claim(w, MACH_MSG_SUCCESS, &remains->after))
+			continue;
+		p->n_refs--;
+		list_append(&remains->messages, &m->port_link);
+	}
+}
+
+static void port_die_locked(struct port *p, struct remains *remains)
+{
+	assert(p->where == PORT_IN_MESSAGE || p->where == PORT_IN_KERNEL);
+	assert(!p->set && list_is_empty(&p->receivers));
+	list_init(&remains->messages);
+	list_init(&remains->dead_requests);
+	after_init(&remains->after);
+	port_set_where_locked(p, PORT_IS_DEAD);
+	p->n_queued = 0;
+	list_splice(&remains->messages, &p->messages);
+	list_splice(&remains->dead_requests, &p->dead_requests);
+	remains->no_senders = p->no_senders;
+	p->no_senders = NULL;
+	port_end_senders_locked(p, remains);
+}
+
+static void remains_settle(struct remains *remains)
+{
+	after_run(&remains->after);
+	list_for_each(m, &remains->messages, struct message, port_link) {
+		list_unlink(&m->port_link);
+		message_destroy(m);
+	}
+	if (remains->no_senders)
+		notice_abandon(remains->no_senders);
+	list_for_each(notice, &remains->dead_requests, struct message, port_link) {
+		list_unlink(&notice->port_link);
+		notice_send(notice);
+	}
+}
+
+void port_destroy(struct port *p)
+{
+	struct remains remains;
+	struct message *notice;
+
+	lock_assert_none_held();
+	lock_take(&p->lock);
+	notice = p->port_destroyed;
+	p->port_destroyed = NULL;
+	if (notice) {
+		lock_drop(&p->lock);
+		notify_port_destroyed(notice, p);
+		return;
+	}
+	port_die_locked(p, &remains);
+	lock_drop(&p->lock);
+	remains_settle(&remains);
+	port_unref(p);
+}
+
+void port_set_qlimit_locked(struct port *p, uint32_t qlimit, struct after *after)
+{
+	p->qlimit = qlimit;
+	send_admit_locked(p, after);
+}

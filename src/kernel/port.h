@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A port: one queue of messages, one receive right, any number of send and send-once rights.
+ *
+ * The receive right is in one place at a time (enum port_where). Death is a state, final, and says nothing about
+ * memory: the memory lives until the last reference goes. References are held by every name, every naked right and
+ * every thread that waits on the port.
+ *
+ * Locks: everything is guarded by port.lock, except
+ *   where         written under the lock, readable without it (a port that is dead stays dead)
+ *   dest          guarded by transit_lock, so that chains of ports in transit hold still while one is followed
+ *   name          written under the locks of both the port and its space, so either is enough to read it
+ *   set_link      guarded by set->lock
+ * Rank: space, transit, port, set. A thread locks at most one port at a time.
+ */
+
+#include <mach/port.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/right.h"
+#include "platform/list.h"
+#include "platform/lock.h"
+
+struct after;
+struct object;
+struct portset;
+
+enum port_where {
+	PORT_IN_SPACE,    /* space, name: a task holds the receive right */
+	PORT_IN_MESSAGE,  /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
+	PORT_IN_KERNEL,   /* object: a task, a thread, a host; messages go to object_deliver() */
+	PORT_IS_DEAD,     /* final */
+};
+
+struct port {
+	struct lock lock;
+	_Atomic(enum port_where) where;
+	union {
+		struct space *space;    /* not referenced: a space outlives its receive rights */
+		struct object *object;
+	};
+	struct port *dest;              /* one reference; guarded by transit_lock, NULL unless in a message */
+	mach_port_name_t name;
+	uint32_t n_refs;
+	uint32_t n_srights, n_sorights;  /* named and naked */
+	mach_port_mscount_t mscount;     /* make-send count */
+	mach_port_seqno_t seqno;         /* of the next message received */
+	uint32_t n_queued, qlimit;       /* messages; sends through send-once rights ignore the limit */
+	bool has_payload;
+	unsigned long payload;
+	struct list messages;            /* message.port_link, oldest first */
+	struct list receivers;           /* waiter.link: blocked, newest first; empty while the port is in a set */
+	struct list senders;             /* waiter.link: blocked on a full queue, oldest first, each with its message */
+	struct portset *set;             /* one reference */
+	struct list set_link;            /* in set->members */
+	struct message *no_senders;      /* the notices that were asked for, ready to be sent */
+	struct message *port_destroyed;
+	struct list dead_requests;       /* message.port_link: one dead-name notice for each name that asked */
+};
+
+/* Orders all moves of receive rights into and out of messages. Rank TRANSIT. */
+extern struct lock transit_lock;
+
+/* Returns a port with no right and one reference, the caller's, in the kernel's hands (IN_MESSAGE, no dest); NULL when
+ * there is no memory. port_enter_*() gives it its place. */
+struct port *port_new(void);
+
+static inline bool port_is_dead(const struct port *p)
+{
+	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_DEAD;
+}
+
+void port_ref_locked(struct port *p);
+void port_unref(struct port *p);
+/* Drops the lock and one reference. */
+void port_unlock_unref(struct port *p);
+
+/* The receive right comes to a name of a space. The space's lock is held. */
+void port_enter_space_locked(struct port *p, struct space *space, mach_port_name_t name);
+void port_enter_kernel_locked(struct port *p, struct object *object);
+/* The receive right leaves its space: counts restart, the payload and the port set are forgotten, blocked receivers get
+ * MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
+void port_leave_space_locked(struct port *p, struct after *after);
+
+/* The receive right of @p, in the caller's hands, goes into a message to @dest. Returns false, changing nothing, where
+ * that would close a circle: nobody could ever receive it. */
+bool port_enter_transit(struct port *p, struct port *dest);
+/* It comes out of a message again. */
+void port_leave_transit(struct port *p);
+
+/* Naked rights, made and copied. Each takes a reference. */
+void port_make_send_locked(struct port *p);
+void port_copy_send_locked(struct port *p);
+void port_make_send_once_locked(struct port *p);
+
+/* One send right less, without its reference. Returns the no-senders notice to be sent if it was the last. */
+struct message *port_drop_send_locked(struct port *p);
+/* A naked send right with its reference. */
+void port_drop_send(struct port *p);
+
+/* The receive right is gone: the port dies, or comes back to whoever asked for port-destroyed. Takes the reference of
+ * the receive right, which is in the caller's hands. No lock may be held. */
+void port_destroy(struct port *p);
+
+/* Queue limit and the senders that it holds back. */
+void port_set_qlimit_locked(struct port *p, uint32_t qlimit, struct after *after);

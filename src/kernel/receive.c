@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/receive.h"
+
+#include <assert.h>
+
+#include "kernel/accept.h"
+#include "kernel/after.h"
+#include "kernel/message.h"
+#include "kernel/port.h"
+#include "kernel/portset.h"
+#include "kernel/send.h"
+#include "kernel/space.h"
+#include "kernel/task.h"
+#include "kernel/thread.h"
+#include "kernel/waiter.h"
+
+/* One receive: what it was asked for and what came of it. */
+struct reception {
+	struct thread *thread;
+	const struct receive_limits *limits;
+	const struct deadline *deadline;
+	struct message *message;
+	mach_msg_size_t size;
+};
+
+void receive_prepare_locked(struct port *p, struct message *m)
+{
+	m->seqno = p->seqno;
+	m->local_type = m->dest.kind;
+	m->local_name = p->name;
+	m->has_payload = p->has_payload;
+	m->payload = p->payload;
+	m->dest.port = NULL;
+}
+
+void receive_commit_locked(struct port *p, enum right_kind dest, struct after *after)
+{
+	p->seqno++;
+	if (dest == RIGHT_SEND)
+		after->no_senders = port_drop_send_locked(p);
+	else
+		p->n_sorights--;
+	p->n_refs--;
+}
+
+void receive_unqueue_locked(struct port *p, struct message *m)
+{
+	list_unlink(&m->port_link);
+	list_unlink(&m->set_link);
+	p->n_queued--;
+}
+
+void receive_requeue_locked(struct port *p, struct message *m)
+{
+	list_prepend(&p->messages, &m->port_link);
+	if (p->set)
+		list_prepend(&p->set->messages, &m->set_link);
+	p->n_queued++;
+}
+
+/* The oldest message @m of a port. MACH_MSG_SUCCESS: it has been taken. */
+static mach_msg_return_t receive_take_locked(struct reception *rx, struct port *p, struct message *m,
+                                             struct after *after)
+{
+	enum right_kind dest = m->dest.kind;
+
+	if (rx->limits->buffer_is_bad)
+		return MACH_RCV_INVALID_DATA;
+	if (rx->limits->leaves_large && m->size > rx->limits->max_size) {
+		rx->size = m->size;
+		return MACH_RCV_TOO_LARGE;
+	}
+	receive_unqueue_locked(p, m);
+	receive_prepare_locked(p, m);
+	receive_commit_locked(p, dest, after);
+	rx->message = m;
+	return MACH_MSG_SUCCESS;
+}
+
+static void receive_begin_wait(struct reception *rx, struct list *receivers)
+{
+	struct waiter *w = &rx->thread->waiter;
+
+	w->max_size = rx->limits->max_size;
+	w->leaves_large = rx->limits->leaves_large;
+	w->leaves_all = rx->limits->buffer_is_bad;
+	waiter_begin(w, NULL);
+	list_prepend(receivers, &w->link);
+}
+
+/* Blocks; true: somebody ended the wait, and *result is what he said. */
+static bool receive_wait(struct reception *rx, mach_msg_return_t *result)
+{
+	struct waiter *w = &rx->thread->waiter;
+	enum waiter_state end;
+
+	thread_check_wait(rx->thread);
+	end = waiter_wait(w, rx->deadline, rx->thread->partner_cpu);
+	if (end == WAITER_DONE) {
+		*result = w->result;
+		rx->size = w->size;
+		rx->message = w->result ? NULL : w->message;
+		return true;
+	}
+	*result = end == WAITER_TIMED_OUT ? MACH_RCV_TIMED_OUT : MACH_RCV_INTERRUPTED;
+	return false;
+}
+
+/* The port's lock is held on entry and dropped. */
+static mach_msg_return_t receive_from_port(struct reception *rx, struct port *p)
+{
+	mach_msg_return_t r = MACH_RCV_TIMED_OUT;
+	struct after after;
+
+	after_init(&after);
+	if (!list_is_empty(&p->messages)) {
+		r = receive_take_locked(rx, p, list_first(&p->messages, struct message, port_link), &after);
+		send_admit_locked(p, &after);
+		lock_drop(&p->lock);
+		after_run(&after);
+		return r;
+	}
+	if (!rx->deadline) {
+		lock_drop(&p->lock);
+		return r;
+	}
+	receive_begin_wait(rx, &p->receivers);
+	port_ref_locked(p);
+	lock_drop(&p->lock);
+	if (!receive_wait(rx, &r)) {
+		lock_take(&p->lock);
+		list_unlink(&rx->thread->waiter.link);
+		port_unlock_unref(p);
+	}
+	return r;
+}
+
+/* Takes the oldest message of all members, if there is one. The set's lock is held throughout its own part: a member's
+ * lock ranks before it, so it may be dropped on the way (and @set is referenced by the caller). */
+static bool receive_from_queue_locked(struct reception *rx, struct portset *set, mach_msg_return_t *r)
+{
+	struct after after;
+
+	after_init(&after);
+	while (!list_is_empty(&set->messages)) {
+		struct message *m = list_first(&set->messages, struct message, set_link);
+		struct port *p = m->dest.port;
+
+		if (!portset_lock_member(set, p))
+			continue;
+		*r = receive_take_locked(rx, p, m, &after);
+		lock_drop(&set->lock);
+		send_admit_locked(p, &after);
+		lock_drop(&p->lock);
+		after_run(&after);
+		lock_take(&set->lock);
+		return true;
+	}
+	return false;
+}
+
+/* The set's lock is held on entry and dropped. */
+static mach_msg_return_t receive_from_set(struct reception *rx, struct portset *set)
+{
+	mach_msg_return_t r = MACH_RCV_TIMED_OUT;
+
+	portset_ref_locked(set);
+	if (receive_from_queue_locked(rx, set, &r) || !rx->deadline) {
+		portset_unlock_unref(set);
+		return r;
+	}
+	if (set->is_dead) {
+		portset_unlock_unref(set);
+		return MACH_RCV_PORT_DIED;
+	}
+	receive_begin_wait(rx, &set->receivers);
+	lock_drop(&set->lock);
+	if (!receive_wait(rx, &r)) {
+		lock_take(&set->lock);
+		list_unlink(&rx->thread->waiter.link);
+		portset_unlock_unref(set);
+	}
+	return r;
+}
+
+/* Finds what @name receives from and goes on with its lock held instead of the space's. */
+static mach_msg_return_t receive_by_name(struct reception *rx, struct space *space, mach_port_name_t number)
+{
+	struct name *name;
+
+	lock_take(&space->lock);
+	name = space_lookup_locked(space, number);
+	if (name && (name->type & MACH_PORT_TYPE_RECEIVE)) {
+		struct port *p = name->port;
+
+		lock_take(&p->lock);
+		lock_drop(&space->lock);
+		if (!p->set)
+			return receive_from_port(rx, p);
+		lock_drop(&p->lock);
+		return MACH_RCV_IN_SET;
+	}
+	if (name && (name->type & MACH_PORT_TYPE_PORT_SET)) {
+		struct portset *set = name->set;
+
+		lock_take(&set->lock);
+		lock_drop(&space->lock);
+		return receive_from_set(rx, set);
+	}
+	lock_drop(&space->lock);
+	return MACH_RCV_INVALID_NAME;
+}
+
+mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const struct receive_limits *limits,
+                          const struct deadline *deadline, struct message **message, mach_msg_size_t *size)
+{
+	struct reception rx = { .thread = thread, .limits = limits, .deadline = deadline };
+	mach_msg_return_t r = receive_by_name(&rx, thread->task->space, name);
+
+	*size = rx.size;
+	if (r)
+		return r;
+	*message = rx.message;
+	thread->partner_cpu = rx.message->cpu;
+	if (rx.message->accept) {
+		accept_request_fire(rx.message->accept);
+		rx.message->accept = NULL;
+	}
+	return MACH_MSG_SUCCESS;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/send.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kernel/accept.h"
+#include "kernel/after.h"
+#include "kernel/message.h"
+#include "kernel/notify.h"
+#include "kernel/object.h"
+#include "kernel/port.h"
+#include "kernel/portset.h"
+#include "kernel/receive.h"
+#include "kernel/space.h"
+#include "kernel/task.h"
+#include "kernel/thread.h"
+#include "kernel/waiter.h"
+#include "platform/cpu.h"
+
+/* Why a waiting receiver does not get the message; MACH_MSG_SUCCESS: it does. */
+static mach_msg_return_t receiver_objection(const struct waiter *w, const struct message *m)
+{
+	if (w->leaves_all)
+		return MACH_RCV_INVALID_DATA;
+	if (w->leaves_large && m->size > w->max_size)
+		return MACH_RCV_TOO_LARGE;
+	return MACH_MSG_SUCCESS;
+}
+
+/* The reference that a receiver held on what it waited for. */
+static void receiver_unref_locked(struct port *p)
+{
+	if (p->set)
+		p->set->n_refs--;
+	else
+		p->n_refs--;
+}
+
+bool send_offer_locked(struct port *p, struct list *receivers, struct message *m, struct after *after)
+{
+	struct right dest = m->dest;
+
+	receive_prepare_locked(p, m);
+	while (!list_is_empty(receivers)) {
+		struct waiter *w = list_first(receivers, struct waiter, link);
+		mach_msg_return_t objection = receiver_objection(w, m);
+
+		w->message = m;
+		w->size = m->size;
+		if (!waiter_claim(w, objection, after))
+			continue;
+		receiver_unref_locked(p);
+		if (!objection) {
+			receive_commit_locked(p, dest.kind, after);
+			return true;
+		}
+	}
+	m->dest = dest;
+	return false;
+}
+
+static void send_queue_locked(struct port *p, struct message *m)
+{
+	list_append(&p->messages, &m->port_link);
+	p->n_queued++;
+}
+
+/* Hands the message to a thread that waits on the port or on its set, else queues it. */
+static void send_deliver_locked(struct port *p, struct message *m, struct after *after)
+{
+	struct portset *set = p->set;
+
+	if (!set) {
+		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after))
+			send_queue_locked(p, m);
+		return;
+	}
+	lock_take(&set->lock);
+	if (list_is_empty(&set->receivers) || !send_offer_locked(p, &set->receivers, m, after)) {
+		send_queue_locked(p, m);
+		list_append(&set->messages, &m->set_link);
+	}
+	lock_drop(&set->lock);
+}
+
+void send_admit_locked(struct port *p, struct after *after)
+{
+	while (p->n_queued < p->qlimit && !list_is_empty(&p->senders)) {
+		struct waiter *w = list_first(&p->senders, struct waiter, link);
+		struct message *m = w->message;
+
+		if (!waiter_claim(w, MACH_MSG_SUCCESS, after))
+			continue;
+		p->n_refs--;
+		send_deliver_locked(p, m, after);
+	}
+}
+
+/* Waits for room, or for the port's death. The port's lock is held on entry and dropped. */
+static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct message *m,
+                                   const struct deadline *deadline)
+{
+	struct waiter *w = &thread->waiter;
+	enum waiter_state end;
+
+	waiter_begin(w, m);
+	list_append(&p->senders, &w->link);
+	port_ref_locked(p);
+	lock_drop(&p->lock);
+	thread_check_wait(thread);
+	end = waiter_wait(w, deadline, CPU_UNKNOWN);
+	if (end == WAITER_DONE)
+		return w->result;
+
+	lock_take(&p->lock);
+	list_unlink(&w->link);
+	port_unlock_unref(p);
+	return end == WAITER_TIMED_OUT ? MACH_SEND_TIMED_OUT : MACH_SEND_INTERRUPTED;
+}
+
+static bool send_has_room_locked(const struct port *p, const struct message *m)
+{
+	return m->dest.kind == RIGHT_SEND_ONCE || p->n_queued < p->qlimit;
+}
+
+/* A message for no living queue. */
+static bool send_is_elsewhere(struct port *p, struct message *m)
+{
+	if (p == PORT_DEAD || port_is_dead(p)) {
+		message_destroy(m);
+		return true;
+	}
+	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
+		object_deliver(m);
+		return true;
+	}
+	return false;
+}
+
+/* Delivers under the port's lock, which it drops. A message that carries the right to receive it, by whatever detour,
+ * would stay for ever: it is destroyed, and the ports on the detour with it. (It cannot get here by way of
+ * send_admit_locked(): while it waits for room, nobody can make any.) */
+static void send_and_drop(struct port *p, struct message *m)
+{
+	struct after after;
+
+	if (m->is_circular) {
+		lock_drop(&p->lock);
+		message_destroy(m);
+		return;
+	}
+	after_init(&after);
+	send_deliver_locked(p, m, &after);
+	lock_drop(&p->lock);
+	after_run(&after);
+}
+
+mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option_t option,
+                       const struct deadline *deadline, mach_port_name_t notify)
+{
+	struct port *p = m->dest.port;
+	mach_msg_return_t r;
+
+	m->cpu = cpu_current();
+	if (send_is_elsewhere(p, m))
+		return MACH_MSG_SUCCESS;
+	lock_take(&p->lock);
+	if (__builtin_expect(send_has_room_locked(p, m) && !port_is_dead(p), 1)) {
+		send_and_drop(p, m);
+		return MACH_MSG_SUCCESS;
+	}
+	if (port_is_dead(p)) {
+		lock_drop(&p->lock);
+		message_destroy(m);
+		return MACH_MSG_SUCCESS;
+	}
+	if (deadline) {
+		r = send_wait(thread, p, m, deadline);
+	} else {
+		lock_drop(&p->lock);
+		r = MACH_SEND_TIMED_OUT;
+	}
+	if (r != MACH_SEND_TIMED_OUT || !(option & MACH_SEND_NOTIFY))
+		return r;
+
+	r = accept_request_new(thread->task->space, p, notify, &m->accept);
+	if (r)
+		return r;
+	send_always(m);
+	return MACH_SEND_WILL_NOTIFY;
+}
+
+void send_always(struct message *m)
+{
+	struct port *p = m->dest.port;
+
+	if (send_is_elsewhere(p, m))
+		return;
+	lock_take(&p->lock);
+	if (port_is_dead(p)) {
+		lock_drop(&p->lock);
+		message_destroy(m);
+		return;
+	}
+	send_and_drop(p, m);
+}

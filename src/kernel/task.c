@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/task.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kernel/count.h"
+#include "kernel/memory.h"
+#include "kernel/port.h"
+#include "kernel/space.h"
+#include "kernel/thread.h"
+
+/* A second naked send right, or the same nothing. */
+static struct right right_copy(const struct right *right)
+{
+	struct right copy = *right;
+
+	if (!right_is_valid(right))
+		return copy;
+	lock_take(&right->port->lock);
+	if (port_is_dead(right->port))
+		copy.port = PORT_DEAD;
+	else
+		port_copy_send_locked(right->port);
+	lock_drop(&right->port->lock);
+	return copy;
+}
+
+static void task_inherit(struct task *task, struct task *parent)
+{
+	lock_take(&parent->lock);
+	task->bootstrap = right_copy(&parent->bootstrap);
+	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
+		task->registered[i] = right_copy(&parent->registered[i]);
+	lock_drop(&parent->lock);
+}
+
+struct task *task_new(struct task *parent)
+{
+	struct task *task = calloc(1, sizeof *task);
+
+	if (!task)
+		return NULL;
+	task->n_refs = 1;
+	lock_init(&task->lock, RANK_TASK);
+	list_init(&task->threads);
+	task->space = space_new();
+	if (!task->space || !object_init(&task->object, OBJECT_TASK)) {
+		if (task->space)
+			space_unref(task->space);
+		free(task);
+		return NULL;
+	}
+	count_add(tasks, 1);
+	if (parent)
+		task_inherit(task, parent);
+	return task;
+}
+
+struct task *task_ref(struct task *task)
+{
+	atomic_fetch_add_explicit(&task->n_refs, 1, memory_order_relaxed);
+	return task;
+}
+
+void task_unref(struct task *task)
+{
+	if (atomic_fetch_sub_explicit(&task->n_refs, 1, memory_order_acq_rel) > 1)
+		return;
+	assert(task->is_dead && list_is_empty(&task->threads) && !task->object.port);
+	memory_release(task);
+	space_unref(task->space);
+	count_add(tasks, -1);
+	free(task);
+}
+
+static void task_drop_special_ports(struct task *task)
+{
+	struct right rights[TASK_REGISTERED_MAX + 1];
+
+	lock_take(&task->lock);
+	for (int i = 0; i < TASK_REGISTERED_MAX; i++) {
+		rights[i] = task->registered[i];
+		task->registered[i].port = NULL;
+	}
+	rights[TASK_REGISTERED_MAX] = task->bootstrap;
+	task->bootstrap.port = NULL;
+	lock_drop(&task->lock);
+	for (int i = 0; i <= TASK_REGISTERED_MAX; i++)
+		right_destroy(&rights[i]);
+}
+
+kern_return_t task_terminate_object(struct task *task)
+{
+	if (atomic_exchange(&task->is_dead, true))
+		return KERN_FAILURE;
+	lock_take(&task->lock);
+	thread_interrupt_all_locked(task);
+	lock_drop(&task->lock);
+	space_destroy(task->space);
+	task_drop_special_ports(task);
+	object_deinit(&task->object);
+	task_unref(task);        /* the one that kept it alive */
+	return KERN_SUCCESS;
+}
+
+kern_return_t task_lookup(struct task *self, mach_port_name_t name, struct task **task)
+{
+	struct object *object;
+	kern_return_t r = object_lock(self->space, name, OBJECT_TASK, &object);
+
+	if (r)
+		return r == KERN_INVALID_ARGUMENT ? KERN_INVALID_TASK : r;
+	*task = task_ref(container_of(object, struct task, object));
+	lock_drop(&object->port->lock);
+	return KERN_SUCCESS;
+}
+
+kern_return_t task_get_special(struct task *task, int which, struct right *right)
+{
+	switch (which) {
+	case TASK_KERNEL_PORT:
+		*right = object_make_send(&task->object);
+		return KERN_SUCCESS;
+	case TASK_BOOTSTRAP_PORT:
+		lock_take(&task->lock);
+		*right = right_copy(&task->bootstrap);
+		lock_drop(&task->lock);
+		right->kind = RIGHT_SEND;
+		return KERN_SUCCESS;
+	default:
+		return KERN_INVALID_ARGUMENT;
+	}
+}
+
+kern_return_t task_set_special(struct task *task, int which, struct right *right)
+{
+	struct right old;
+
+	if (which != TASK_BOOTSTRAP_PORT || task->is_dead)
+		return KERN_INVALID_ARGUMENT;
+	lock_take(&task->lock);
+	old = task->bootstrap;
+	task->bootstrap = *right;
+	lock_drop(&task->lock);
+	right_destroy(&old);
+	return KERN_SUCCESS;
+}
+
+void task_register(struct task *task, struct right *rights, unsigned n)
+{
+	struct right old[TASK_REGISTERED_MAX];
+
+	assert(n <= TASK_REGISTERED_MAX);
+	lock_take(&task->lock);
+	for (unsigned i = 0; i < TASK_REGISTERED_MAX; i++) {
+		old[i] = task->registered[i];
+		task->registered[i] = i < n ? rights[i] : (struct right){ NULL, RIGHT_SEND };
+	}
+	lock_drop(&task->lock);
+	for (unsigned i = 0; i < TASK_REGISTERED_MAX; i++)
+		right_destroy(&old[i]);
+}
+
+void task_get_registered(struct task *task, struct right *rights)
+{
+	lock_take(&task->lock);
+	for (int i = 0; i < TASK_REGISTERED_MAX; i++) {
+		rights[i] = right_copy(&task->registered[i]);
+		rights[i].kind = RIGHT_SEND;
+	}
+	lock_drop(&task->lock);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A task: a name space and the threads that act in it. All tasks of this kernel live in one process and share its
+ * memory; what separates them is the name space. A task dies when it is terminated; its memory goes with the last
+ * reference (its threads', and calls under way). */
+
+#include <mach/port.h>
+#include <mach/mach_param.h>
+#include <mach/task_special_ports.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "kernel/object.h"
+#include "kernel/right.h"
+#include "platform/list.h"
+#include "platform/lock.h"
+
+#define TASK_REGISTERED_MAX TASK_PORT_REGISTER_MAX
+
+struct space;
+
+struct task {
+	struct object object;
+	atomic_uint n_refs;
+	atomic_bool is_dead;
+	struct space *space;          /* one reference, for good */
+	struct lock lock;             /* rank TASK: what follows */
+	struct list threads;          /* thread.task_link: those acting in the task */
+	struct right bootstrap;
+	struct right registered[TASK_REGISTERED_MAX];
+};
+
+struct task *task_new(struct task *parent);  /* inherits the special ports; one reference; NULL: no memory */
+struct task *task_ref(struct task *task);
+void task_unref(struct task *task);
+/* KERN_FAILURE: already dead. */
+kern_return_t task_terminate_object(struct task *task);
+
+/* The task that @name, in the name space of @self, is the port of; one reference.
+ *   MACH_SEND_INVALID_DEST, KERN_INVALID_TASK */
+kern_return_t task_lookup(struct task *self, mach_port_name_t name, struct task **task);
+
+/* Special ports; rights are copied in and out by the callers. */
+kern_return_t task_get_special(struct task *task, int which, struct right *right);
+kern_return_t task_set_special(struct task *task, int which, struct right *right);
+void task_register(struct task *task, struct right *rights, unsigned n);
+void task_get_registered(struct task *task, struct right *rights);
