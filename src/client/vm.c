@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include <mach.h>
+#include <time.h>
+
+#include "client/target.h"
+#include "kernel/kernel.h"
+#include "kernel/memory.h"
+#include "kernel/object.h"
+#include "kernel/port.h"
+#include "platform/pages.h"
+
+vm_size_t vm_page_size = 4096;
+
+/* Before any code of the program runs. */
+__attribute__((constructor(101))) static void vm_init(void)
+{
+	vm_page_size = page_size();
+}
+
+kern_return_t vm_allocate(vm_task_t target_task, vm_address_t *address, vm_size_t size, boolean_t anywhere)
+{
+	vm_address_t where;
+	struct target target;
+	kern_return_t r;
+
+	if (!result_is_writable(address, sizeof *address))
+		return KERN_INVALID_ADDRESS;
+	where = *address;
+	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
+	if (r)
+		return r;
+	r = memory_allocate(target.task, &where, size, anywhere);
+	target_close(&target);
+	if (!r)
+		*address = where;
+	return r;
+}
+
+kern_return_t vm_deallocate(vm_task_t target_task, vm_address_t address, vm_size_t size)
+{
+	struct target target;
+	kern_return_t r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
+
+	if (r)
+		return r;
+	r = memory_deallocate(address, size);
+	target_close(&target);
+	return r;
+}
+
+kern_return_t host_get_time(host_t host, time_value_t *current_time)
+{
+	struct object *object;
+	struct timespec now;
+	kern_return_t r;
+
+	if (!result_is_writable(current_time, sizeof *current_time))
+		return KERN_INVALID_ADDRESS;
+	r = object_lock(thread_self()->task->space, host, OBJECT_HOST, &object);
+	if (r)
+		return r;
+	lock_drop(&object->port->lock);
+	clock_gettime(CLOCK_REALTIME, &now);
+	current_time->seconds = now.tv_sec;
+	current_time->microseconds = (integer_t)(now.tv_nsec / 1000);
+	return KERN_SUCCESS;
+}
