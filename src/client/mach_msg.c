@@ -13,11 +13,15 @@
 #include "platform/usercopy.h"
 
 /* A time-out as the kernel wants it: NULL does not wait at all. */
-static const struct deadline *timeout_to_deadline(bool has_timeout, mach_msg_timeout_t ms, struct deadline *deadline)
+static const struct deadline *timeout_to_deadline(bool has_timeout, mach_msg_timeout_t ms, bool wants_interrupts,
+                                                  struct deadline *deadline)
 {
 	if (has_timeout && ms == 0)
 		return NULL;
-	*deadline = has_timeout ? deadline_after_ms(ms) : deadline_never();
+	if (has_timeout)
+		*deadline = deadline_after_ms(ms);
+	else
+		*deadline = wants_interrupts ? deadline_far() : deadline_never();
 	return deadline;
 }
 
@@ -26,7 +30,7 @@ static const struct deadline *send_deadline(mach_msg_option_t option, mach_msg_t
 {
 	if ((option & (MACH_SEND_TIMEOUT | MACH_SEND_NOTIFY)) == MACH_SEND_NOTIFY)
 		return NULL;
-	return timeout_to_deadline(option & MACH_SEND_TIMEOUT, ms, deadline);
+	return timeout_to_deadline(option & MACH_SEND_TIMEOUT, ms, option & MACH_SEND_INTERRUPT, deadline);
 }
 
 static mach_msg_return_t send_attempt(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
@@ -87,7 +91,8 @@ static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *
                                       mach_port_name_t notify)
 {
 	struct deadline storage;
-	const struct deadline *deadline = timeout_to_deadline(option & MACH_RCV_TIMEOUT, timeout, &storage);
+	const struct deadline *deadline =
+		timeout_to_deadline(option & MACH_RCV_TIMEOUT, timeout, option & MACH_RCV_INTERRUPT, &storage);
 	mach_msg_return_t r;
 
 	do {

@@ -125,34 +125,43 @@ static void header_cancel_deleted_locked(struct header *h)
 	notice_withdraw(notice);
 }
 
-static mach_msg_return_t copyin_header(struct space *space, struct message *m, bool cancels, mach_port_name_t notify)
+/* Runs what taking rights has caused, for which the space's lock is dropped. */
+static void settle_locked(struct space *space, struct after *after)
+{
+	if (after_is_empty(after))
+		return;
+	lock_drop(&space->lock);
+	after_run(after);
+	after_init(after);
+	lock_take(&space->lock);
+}
+
+static mach_msg_return_t copyin_header_locked(struct space *space, struct message *m, bool cancels,
+                                              mach_port_name_t notify)
 {
 	struct header h;
 	mach_msg_return_t r = header_read(m, &h);
 
+	if (!r && cancels)
+		r = header_check_cancel_locked(space, &h, notify);
+	if (!r)
+		r = header_check_locked(space, &h);
 	if (r)
 		return r;
 	after_init(&h.dest.after);
 	after_init(&h.reply.after);
-	lock_take(&space->lock);
-	if (cancels)
-		r = header_check_cancel_locked(space, &h, notify);
-	if (!r)
-		r = header_check_locked(space, &h);
-	if (!r) {
-		header_take_locked(space, &h, m);
-		header_cancel_deleted_locked(&h);
-	}
-	lock_drop(&space->lock);
-	after_run(&h.dest.after);
-	after_run(&h.reply.after);
-	return r;
+	header_take_locked(space, &h, m);
+	header_cancel_deleted_locked(&h);
+	settle_locked(space, &h.dest.after);
+	settle_locked(space, &h.reply.after);
+	return MACH_MSG_SUCCESS;
 }
 
 /* Takes one right of the body. A receive right is under way to the message's destination from here on. */
 static mach_msg_return_t copyin_right_locked(struct space *space, struct message *m, mach_port_name_t number,
-                                             mach_msg_type_name_t disposition, struct port **port, struct after *after)
+                                             mach_msg_type_name_t disposition, struct port **port)
 {
+	struct after after;
 	struct right right;
 	struct name *name;
 	kern_return_t r;
@@ -163,12 +172,14 @@ static mach_msg_return_t copyin_right_locked(struct space *space, struct message
 	name = space_lookup_locked(space, number);
 	if (!name)
 		return MACH_SEND_INVALID_RIGHT;
-	r = right_copyin_locked(space, name, disposition, &right, after);
+	after_init(&after);
+	r = right_copyin_locked(space, name, disposition, &right, &after);
 	if (r)
 		return r == KERN_RESOURCE_SHORTAGE ? MACH_SEND_NO_BUFFER : MACH_SEND_INVALID_RIGHT;
 	*port = right.port;
 	if (right.kind == RIGHT_RECEIVE && right_is_valid(&m->dest))
 		m->is_circular |= !port_enter_transit(right.port, m->dest.port);
+	settle_locked(space, &after);
 	return MACH_MSG_SUCCESS;
 }
 
@@ -186,76 +197,83 @@ static mach_port_name_t source_name(const struct name_source *source, uint32_t i
 	return image_read_name(source->image, source->offset + i * (uint32_t)sizeof(mach_port_name_inlined_t));
 }
 
-/* Takes @n rights into @item; item->n_rights tells how many were taken, also on an error. */
-static mach_msg_return_t copyin_rights(struct space *space, struct message *m, struct item *item,
-                                       const struct name_source *source, uint32_t n, mach_msg_type_name_t disposition)
+/* Takes @n rights into @item. On an error those before the bad one have been taken, the others are null. */
+static mach_msg_return_t copyin_rights_locked(struct space *space, struct message *m, struct item *item,
+                                              const struct name_source *source, uint32_t n,
+                                              mach_msg_type_name_t disposition)
 {
 	mach_msg_return_t r = MACH_MSG_SUCCESS;
 	struct port **ports;
-	struct after after;
 
 	item->right = right_kind_of(disposition);
 	if (!item_alloc_ports(item, n))
 		return MACH_SEND_NO_BUFFER;
 	ports = item_ports(item);
-	after_init(&after);
-	lock_take(&space->lock);
-	for (uint32_t i = 0; i < n && !r; i++) {
-		r = copyin_right_locked(space, m, source_name(source, i), disposition, &ports[i], &after);
-		if (after_is_empty(&after))
-			continue;
-		lock_drop(&space->lock);
-		after_run(&after);
-		after_init(&after);
-		lock_take(&space->lock);
-	}
-	lock_drop(&space->lock);
+	for (uint32_t i = 0; i < n && !r; i++)
+		r = copyin_right_locked(space, m, source_name(source, i), disposition, &ports[i]);
 	return r;
 }
 
-static mach_msg_return_t copyin_inline_rights(struct space *space, struct message *m, const struct descriptor *d,
-                                              struct item *item)
+static mach_msg_return_t copyin_inline_rights_locked(struct space *space, struct message *m,
+                                                     const struct descriptor *d, struct item *item)
 {
 	struct name_source source = { .image = m->image, .offset = d->data };
 
 	item->kind = ITEM_INLINE_RIGHTS;
 	item->offset = d->data;
-	return copyin_rights(space, m, item, &source, (uint32_t)d->number, d->type);
+	return copyin_rights_locked(space, m, item, &source, (uint32_t)d->number, d->type);
+}
+
+/* Bytes out of line, for which the space's lock is dropped: they are the user's until they have been taken. */
+static mach_msg_return_t copyin_memory_locked(struct space *space, struct message *m, const struct descriptor *d,
+                                              struct item *item)
+{
+	mach_msg_return_t r;
+
+	item->kind = ITEM_MEMORY;
+	item->offset = d->data;
+	lock_drop(&space->lock);
+	r = memory_take(&item->memory, image_read_address(m->image, d->data), d->length, d->deallocates);
+	lock_take(&space->lock);
+	return r;
+}
+
+/* A private copy of an array of names that has become the message's. */
+static mach_msg_return_t read_names(const struct item *item, uint64_t length, mach_port_name_t **names)
+{
+	*names = malloc(length);
+	if (!*names)
+		return MACH_SEND_NO_BUFFER;
+	if (user_read(*names, item->memory.address, length))
+		return MACH_MSG_SUCCESS;
+	free(*names);
+	return MACH_SEND_INVALID_MEMORY;
 }
 
 /* The array itself becomes the message's first, moved or copied; the names are read from it once, and the same memory
  * carries the receiver's names in the end. */
-static mach_msg_return_t copyin_array_rights(struct space *space, struct message *m, const struct descriptor *d,
-                                             struct item *item)
+static mach_msg_return_t copyin_array_rights_locked(struct space *space, struct message *m, const struct descriptor *d,
+                                                    struct item *item)
 {
 	struct name_source source = { 0 };
 	mach_port_name_t *names;
-	mach_msg_return_t r;
+	mach_msg_return_t r = copyin_memory_locked(space, m, d, item);
 
 	item->kind = ITEM_ARRAY_RIGHTS;
-	item->offset = d->data;
-	r = memory_take(&item->memory, image_read_address(m->image, d->data), d->length, d->deallocates);
 	if (r || d->number == 0)
 		return r;
-	names = malloc(d->length);
-	if (!names)
-		return MACH_SEND_NO_BUFFER;
+	lock_drop(&space->lock);
+	r = read_names(item, d->length, &names);
+	lock_take(&space->lock);
+	if (r)
+		return r;
 	source.array = names;
-	r = MACH_SEND_INVALID_MEMORY;
-	if (user_read(names, item->memory.address, d->length))
-		r = copyin_rights(space, m, item, &source, (uint32_t)d->number, d->type);
+	r = copyin_rights_locked(space, m, item, &source, (uint32_t)d->number, d->type);
 	free(names);
 	return r;
 }
 
-static mach_msg_return_t copyin_memory(struct message *m, const struct descriptor *d, struct item *item)
-{
-	item->kind = ITEM_MEMORY;
-	item->offset = d->data;
-	return memory_take(&item->memory, image_read_address(m->image, d->data), d->length, d->deallocates);
-}
-
-static mach_msg_return_t copyin_item(struct space *space, struct message *m, const struct descriptor *d)
+static mach_msg_return_t copyin_item_locked(struct space *space, struct message *m, const struct descriptor *d)
 {
 	bool has_rights = MACH_MSG_TYPE_PORT_ANY(d->type);
 	mach_msg_return_t r;
@@ -268,16 +286,16 @@ static mach_msg_return_t copyin_item(struct space *space, struct message *m, con
 		return MACH_SEND_NO_BUFFER;
 	m->is_complex = true;
 	if (!has_rights)
-		r = copyin_memory(m, d, item);
+		r = copyin_memory_locked(space, m, d, item);
 	else if (d->is_inline)
-		r = copyin_inline_rights(space, m, d, item);
+		r = copyin_inline_rights_locked(space, m, d, item);
 	else
-		r = copyin_array_rights(space, m, d, item);
+		r = copyin_array_rights_locked(space, m, d, item);
 	image_write_descriptor(m->image, d, has_rights ? right_kind_of(d->type) : d->type);
 	return r;
 }
 
-static mach_msg_return_t copyin_body(struct space *space, struct message *m)
+static mach_msg_return_t copyin_body_locked(struct space *space, struct message *m)
 {
 	uint32_t at = sizeof m->header;
 
@@ -288,21 +306,12 @@ static mach_msg_return_t copyin_body(struct space *space, struct message *m)
 		if (!r)
 			r = image_check_descriptor(&d, m->size);
 		if (!r)
-			r = copyin_item(space, m, &d);
+			r = copyin_item_locked(space, m, &d);
 		if (r)
 			return r;
 		at = d.end;
 	}
 	return MACH_MSG_SUCCESS;
-}
-
-static mach_msg_return_t copyin_rest(struct space *space, struct message *m, bool cancels, mach_port_name_t notify)
-{
-	mach_msg_return_t r = copyin_header(space, m, cancels, notify);
-
-	if (r || !(m->header.msgh_bits & MACH_MSGH_BITS_COMPLEX))
-		return r;
-	return copyin_body(space, m);
 }
 
 mach_msg_return_t copyin(struct space *space, const mach_msg_header_t *user, mach_msg_size_t size, bool cancels,
@@ -320,7 +329,11 @@ mach_msg_return_t copyin(struct space *space, const mach_msg_header_t *user, mac
 		message_free(m);
 		return MACH_SEND_INVALID_DATA;
 	}
-	r = copyin_rest(space, m, cancels, cancel_notify);
+	lock_take(&space->lock);
+	r = copyin_header_locked(space, m, cancels, cancel_notify);
+	if (!r && (m->header.msgh_bits & MACH_MSGH_BITS_COMPLEX))
+		r = copyin_body_locked(space, m);
+	lock_drop(&space->lock);
 	if (r) {
 		message_destroy(m);
 		return r;

@@ -63,8 +63,6 @@ static void kernel_after_fork(void)
 	message_forget_reserve();
 	count_forget();
 	kernel.root = NULL;
-	if (kernel.hooks.forked)
-		kernel.hooks.forked();
 }
 
 /* What is set up once for a process and its children. */

@@ -12,14 +12,12 @@ struct thread;
 struct task *kernel_root_task(void);      /* the task of every thread that has entered no other; borrowed */
 struct object *kernel_host(void);
 
+/* What the layers above want to hear. Set once, before any thread calls in. */
 struct kernel_hooks {
 	/* The calling thread is about to leave the task it acts in, for another or for good. */
 	void (*thread_leaves)(void);
-	/* After fork, in the child, which holds nothing. */
-	void (*forked)(void);
 };
 
-/* Once, before any thread calls in. */
 void kernel_set_hooks(const struct kernel_hooks *hooks);
 
 void kernel_tell_leaving(void);

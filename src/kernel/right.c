@@ -183,14 +183,6 @@ kern_return_t right_copyin(struct space *space, mach_port_name_t number, mach_ms
 	return r;
 }
 
-/* The name that a right to @p joins: with send and receive rights the one that is there. The port is locked. */
-static struct name *copyout_existing_locked(struct space *space, const struct right *right)
-{
-	struct port *p = right->port;
-
-	return right->kind == RIGHT_SEND_ONCE ? NULL : space_lookup_port_locked(space, p);
-}
-
 /* A right to a living port comes to a name that holds something of it already, or is new (type NONE, no port). */
 static void copyout_join_locked(struct space *space, struct name *name, const struct right *right)
 {
@@ -223,7 +215,13 @@ static void copyout_join_locked(struct space *space, struct name *name, const st
 	}
 }
 
-/* The place for a right of a living or dying port: *entry is NULL if there is no memory. */
+/* The name that a right joins: with send and receive rights the one that is there. The port is locked. */
+static struct name *copyout_existing_locked(struct space *space, const struct right *right)
+{
+	return right->kind == RIGHT_SEND_ONCE ? NULL : space_find_port_locked(space, right->port);
+}
+
+/* The place for a right of a living port, which is locked; NULL: no memory. */
 static struct name *copyout_place_locked(struct space *space, const struct right *right)
 {
 	struct name *name = copyout_existing_locked(space, right);
@@ -233,35 +231,36 @@ static struct name *copyout_place_locked(struct space *space, const struct right
 	return space_allocate_locked(space);
 }
 
+/* The port is locked, which this drops. */
+static kern_return_t copyout_alive_locked(struct space *space, const struct right *right, struct name **entry,
+                                          bool *is_new, mach_port_name_t *number)
+{
+	struct name *name = copyout_place_locked(space, right);
+
+	if (name) {
+		*is_new = name->type == MACH_PORT_TYPE_NONE;
+		*entry = name;
+		*number = name->name;
+		copyout_join_locked(space, name, right);
+	}
+	lock_drop(&right->port->lock);
+	return name ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
+}
+
 kern_return_t right_copyout_locked(struct space *space, const struct right *right, struct name **entry, bool *is_new,
                                    mach_port_name_t *number)
 {
-	struct port *p = right->port;
-	struct name *name;
-
 	*entry = NULL;
 	*is_new = false;
-	*number = p ? MACH_PORT_DEAD : MACH_PORT_NULL;
+	*number = right->port ? MACH_PORT_DEAD : MACH_PORT_NULL;
 	if (!right_is_valid(right))
 		return KERN_SUCCESS;
 	if (space->is_dead)
 		return KERN_INVALID_TASK;
-	name = copyout_place_locked(space, right);
-	if (!name)
-		return KERN_RESOURCE_SHORTAGE;
-	*is_new = name->type == MACH_PORT_TYPE_NONE;
-	lock_take(&p->lock);
-	if (port_is_dead(p)) {
-		if (*is_new)
-			space_free_locked(space, name);
-		*is_new = false;
-		port_unlock_unref(p);
-		return KERN_SUCCESS;
-	}
-	copyout_join_locked(space, name, right);
-	lock_drop(&p->lock);
-	*entry = name;
-	*number = name->name;
+	lock_take(&right->port->lock);
+	if (!port_is_dead(right->port))
+		return copyout_alive_locked(space, right, entry, is_new, number);
+	port_unlock_unref(right->port);
 	return KERN_SUCCESS;
 }
 
@@ -285,11 +284,14 @@ kern_return_t right_copyout(struct space *space, const struct right *right, mach
 	return r;
 }
 
-/* What speaks against @name, in use or new, for a right of a living port. */
-static kern_return_t copyout_as_check_locked(struct space *space, const struct right *right, struct name *name)
+/* What speaks against @name, in use or new, for a right of a port that is locked. */
+static kern_return_t copyout_as_check_locked(struct space *space, const struct right *right, const struct name *name)
 {
-	struct name *existing = copyout_existing_locked(space, right);
+	struct name *existing;
 
+	if (port_is_dead(right->port))
+		return KERN_INVALID_CAPABILITY;
+	existing = copyout_existing_locked(space, right);
 	if (existing && existing != name)
 		return KERN_RIGHT_EXISTS;
 	if (!existing && name->type != MACH_PORT_TYPE_NONE)
@@ -306,19 +308,16 @@ static kern_return_t copyout_as_locked(struct space *space, const struct right *
 
 	if (space->is_dead)
 		return KERN_INVALID_TASK;
-	if (!name) {
-		name = space_reserve_index_locked(space) ? space_allocate_as_locked(space, number) : NULL;
-		if (!name)
-			return KERN_RESOURCE_SHORTAGE;
-	}
-	/* On a failure a new name becomes one that was freed last, as Mach has it: it is handed out next. */
-	r = copyout_as_check_locked(space, right, name);
+	if (!name && space_reserve_index_locked(space))
+		name = space_allocate_as_locked(space, number);
+	if (!name)
+		return KERN_RESOURCE_SHORTAGE;
 	lock_take(&right->port->lock);
-	if (port_is_dead(right->port))
-		r = KERN_INVALID_CAPABILITY;
+	r = copyout_as_check_locked(space, right, name);
 	if (!r)
 		copyout_join_locked(space, name, right);
 	lock_drop(&right->port->lock);
+	/* After a failure a new name is one that was freed last, as Mach has it: it is handed out next. */
 	if (name->type == MACH_PORT_TYPE_NONE)
 		space_free_locked(space, name);
 	return r;

@@ -152,16 +152,27 @@ struct name *space_lookup_locked(struct space *space, mach_port_name_t number)
 	return name;
 }
 
+struct name *space_find_port_locked(struct space *space, const struct port *p)
+{
+	struct name *name;
+
+	lock_assert_held(&p->lock);
+	if (p->where == PORT_IN_SPACE && p->space == space)
+		return space_find_locked(space, p->name);
+	if (port_is_dead(p) || !space->by_port.n_buckets)
+		return NULL;
+	name = *bucket_by_port(&space->by_port, p);
+	while (name && name->port != p)
+		name = name->next_by_port;
+	return name;
+}
+
 struct name *space_lookup_port_locked(struct space *space, struct port *p)
 {
-	struct name *name = NULL;
+	struct name *name;
 
 	lock_take(&p->lock);
-	if (p->where == PORT_IN_SPACE && p->space == space)
-		name = space_find_locked(space, p->name);
-	else if (!port_is_dead(p) && space->by_port.n_buckets)
-		for (name = *bucket_by_port(&space->by_port, p); name && name->port != p;)
-			name = name->next_by_port;
+	name = space_find_port_locked(space, p);
 	lock_drop(&p->lock);
 	return name;
 }

@@ -78,7 +78,9 @@ void space_destroy(struct space *space);
 struct name *space_lookup_locked(struct space *space, mach_port_name_t name);
 /* The same without a look at the port. */
 struct name *space_find_locked(struct space *space, mach_port_name_t name);
-/* The name under which the space holds a send or receive right to @p; NULL: none. @p may be dead: then NULL. */
+/* The name under which the space holds a send or receive right to @p; NULL: none, or @p is dead. The first with the
+ * port's lock held, too. */
+struct name *space_find_port_locked(struct space *space, const struct port *p);
 struct name *space_lookup_port_locked(struct space *space, struct port *p);
 
 /* A name without a right yet; the caller fills it before it drops the lock, or gives it back with space_free_locked().
