@@ -8,10 +8,13 @@
 #include "platform/cpu.h"
 #include "platform/park.h"
 
-/* Turns of the spinning loop, a few tens of nanoseconds each. The limit halves when spinning was in vain and doubles
- * when it paid, so that threads whose partners are not running stop burning their processor. */
-#define SPIN_MIN 16
-#define SPIN_MAX 1024
+/* Turns of the spinning loop, some tens of nanoseconds each. SPIN_MAX outlasts the wake of a sleeping thread on another
+ * CPU, so that two threads that talk to each other find their way from sleeping to spinning. What was in vain is halved,
+ * so that threads whose partners are not running stop burning their processor; once in SPIN_RETRY waits it is tried in
+ * full again. */
+#define SPIN_MAX   2048
+#define SPIN_MIN   16
+#define SPIN_RETRY 512
 
 void waiter_begin(struct waiter *w, struct message *m)
 {
@@ -24,7 +27,8 @@ void waiter_begin(struct waiter *w, struct message *m)
 /* Ends the wait with @state unless it has ended; *was_sleeping tells whether the futex needs a wake. */
 static bool waiter_end(struct waiter *w, unsigned state, bool *was_sleeping)
 {
-	unsigned old = atomic_load_explicit(&w->state, memory_order_relaxed);
+	/* Sequentially consistent: pairs with thread_check_wait(), see thread.h. */
+	unsigned old = atomic_load(&w->state);
 
 	while (old == WAITER_SPINNING || old == WAITER_SLEEPING) {
 		if (atomic_compare_exchange_weak_explicit(&w->state, &old, state, memory_order_acq_rel,
@@ -65,20 +69,32 @@ static bool waiter_has_ended(const struct waiter *w)
 	return atomic_load_explicit(&w->state, memory_order_acquire) > WAITER_SLEEPING;
 }
 
+/* How long to spin this time. */
+static uint32_t waiter_spin_turns(struct waiter *w)
+{
+	if (w->spin_turns > SPIN_MIN)
+		return w->spin_turns;
+	if (++w->n_short_spins < SPIN_RETRY && w->spin_turns)
+		return SPIN_MIN;
+	w->n_short_spins = 0;
+	return SPIN_MAX;
+}
+
 static bool waiter_spin(struct waiter *w, unsigned partner_cpu)
 {
+	uint32_t turns;
+
 	if (partner_cpu == CPU_UNKNOWN || partner_cpu == cpu_current() || cpu_online() == 1)
 		return false;
-	if (w->spin_limit < SPIN_MIN)
-		w->spin_limit = SPIN_MIN;
-	for (unsigned i = 0; i < w->spin_limit; i++) {
+	turns = waiter_spin_turns(w);
+	for (uint32_t i = 0; i < turns; i++) {
 		if (waiter_has_ended(w)) {
-			w->spin_limit = w->spin_limit < SPIN_MAX ? w->spin_limit * 2 : SPIN_MAX;
+			w->spin_turns = SPIN_MAX;
 			return true;
 		}
 		cpu_relax();
 	}
-	w->spin_limit /= 2;
+	w->spin_turns = turns / 2;
 	return false;
 }
 

@@ -47,7 +47,8 @@ struct waiter {
 	uint32_t size;                 /* with MACH_RCV_TOO_LARGE: what would have been needed */
 	bool leaves_large;             /* MACH_RCV_LARGE: a message that does not fit stays queued */
 	bool leaves_all;               /* the buffer is known to be bad: every message stays queued */
-	uint32_t spin_limit;           /* how long spinning is tried next time; kept from wait to wait */
+	uint32_t spin_turns;           /* how long spinning is tried; these two are kept from wait to wait */
+	uint32_t n_short_spins;        /* since it was last tried in full */
 };
 
 /* W1, before the waiter is listed. */

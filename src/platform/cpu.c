@@ -15,14 +15,9 @@ unsigned cpu_current_ask(void)
 
 unsigned cpu_online_ask(void)
 {
-	cpu_set_t set;
-	long n;
+	/* Not the affinity mask: that is each thread's own, and the asking one may be pinned. */
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-	/* More than CPU_SETSIZE CPUs make the first call fail; how many exactly does not matter then. */
-	if (sched_getaffinity(0, sizeof set, &set) == 0)
-		n = CPU_COUNT(&set);
-	else
-		n = sysconf(_SC_NPROCESSORS_ONLN);
 	if (n < 1)
 		n = 1;
 	atomic_store_explicit(&cpu_online_cached, (unsigned)n, memory_order_relaxed);

@@ -50,7 +50,7 @@ static inline unsigned cpu_current(void)
 	return cpu_current_ask();
 }
 
-/* How many CPUs this process may run on, at least 1, as it was when first asked. */
+/* How many CPUs are online, at least 1, as it was when first asked. */
 static inline unsigned cpu_online(void)
 {
 	unsigned n = atomic_load_explicit(&cpu_online_cached, memory_order_relaxed);
