@@ -1,0 +1,68 @@
+# Everything here only drives meson and ninja; CONTRIBUTING.md says how to use them directly.
+# On a fresh Debian each target first installs what it lacks (scripts/setup): git, make and a C compiler suffice.
+
+MIG_ABI ?= auto
+PREFIX ?= /usr/local
+DIR ?= /usr/include
+SECONDS ?= 600
+BENCH ?=
+
+layouts := lp64 packed4
+# For the layouts that need it; without one their tests with stubs are skipped, and say so.
+fetch_mig = ./scripts/fetch-lp64-mig || true
+
+.PHONY: all help setup demo check bench sanitize asan tsan stress install format format-check clean
+
+all: setup-build
+	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
+
+help:
+	@echo "make                             build the library and the programs (build/release-*)"
+	@echo "make demo [DIR=/usr/include]     serve DIR over Mach ports to four tasks and compare every byte"
+	@echo "make check                       build and run every test, in both message layouts"
+	@echo "make install PREFIX=... [MIG_ABI=lp64|packed4|auto] [DESTDIR=...]"
+	@echo "make bench [BENCH=options]       measure speed and memory against what Linux offers"
+	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
+	@echo "make stress [SECONDS=600]        many threads, ports, deaths; rights and memory must balance"
+	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
+	@echo "make clean                       remove the builds (the fetched MIG stays)"
+	@echo "MIG_ABI=lp64|packed4 chooses the message layout where one build is made; auto: what the installed MIG emits"
+
+.PHONY: setup setup-build setup-test setup-install
+setup-build:
+	@./scripts/setup build
+	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
+setup-install:
+	@./scripts/setup install
+	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
+setup-test:
+	@./scripts/setup test
+	@$(fetch_mig)
+setup: setup-test setup-install
+
+demo: setup-build
+	@./scripts/demo "$(MIG_ABI)" "$(DIR)"
+
+check: setup-test
+	@./scripts/run-tests $(addprefix test:,$(layouts))
+
+sanitize: setup-test
+	@./scripts/run-tests -t 8 $(addprefix asan:,$(layouts)) $(addprefix tsan:,$(layouts))
+
+bench: setup-build
+	@./scripts/bench "$(MIG_ABI)" $(BENCH)
+
+stress: setup-test
+	@./scripts/stress "$(MIG_ABI)" "$(SECONDS)"
+
+install: setup-install
+	@./scripts/install "$(MIG_ABI)" "$(PREFIX)"
+
+format:
+	@./scripts/format
+
+format-check:
+	@./scripts/format --check
+
+clean:
+	@for dir in build/*; do [ "$$dir" = build/tools ] || rm -rf "$$dir"; done
