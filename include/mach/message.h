@@ -250,12 +250,12 @@ PORTUNUS_BEGIN_DECLS
  * Rights that the message moves leave the calling task when the send succeeds; rights in a received message belong to it,
  * as does out-of-line memory, which is freed with vm_deallocate. mach_msg_destroy gives back all that a message holds.
  * A send blocks while the destination's queue is at its limit, except to a send-once right; a receive while it is empty.
- * Interrupted, mach_msg starts the half that was interrupted again (a wait with a timeout begins its time anew), unless
+ * Interrupted, mach_msg starts the half that was interrupted again (what is left of a timeout goes on to run), unless
  * the INTERRUPT option of that half asks for the result. A receive does not happen if the send before it fails.
  *
  * Nothing is consumed by: INVALID_DATA, MSG_TOO_SMALL, NO_BUFFER, INVALID_HEADER, INVALID_DEST, INVALID_REPLY, and
- * INVALID_NOTIFY of CANCEL. An item of the body that is refused (INVALID_RIGHT, INVALID_TYPE, INVALID_MEMORY, and
- * MSG_TOO_SMALL for a body that is cut short) takes with it the destination and reply rights and the items before it; those
+ * INVALID_NOTIFY of CANCEL. An item of the body that is refused (INVALID_RIGHT, INVALID_TYPE, INVALID_MEMORY,
+ * MSG_TOO_SMALL for a body that is cut short, and NO_BUFFER where it is the item that found no memory) takes with it the destination and reply rights and the items before it; those
  * after it are untouched. TIMED_OUT, INTERRUPTED, NOTIFY_IN_PROGRESS and INVALID_NOTIFY of NOTIFY give the message back as
  * if it had been received: the buffer holds rights of the caller, COPY and MAKE having become moves with a reference more.
  *   MACH_SEND_INVALID_DATA        msg is not readable
