@@ -14,9 +14,10 @@ PORTUNUS_BEGIN_DECLS
 
 /* portunus_task_enter - the calling thread acts in another task from now on
  *   task   a send right, in the thread's present task, to a task of this process
- * Returns the former task as the new one names it: a send right with one user reference of the thread's new task (enter it
- * again to return, then mach_port_deallocate it there if need be), or MACH_PORT_NULL if nothing changed because task is
- * no task of this process or has terminated. Entering the task one is in changes nothing and returns it. The right task
+ * Returns the former task as the new one names it: a send right with one user reference of the thread's new task, for
+ * the way back, to be given back when it is not needed any more; MACH_PORT_DEAD if the former task has terminated; or
+ * MACH_PORT_NULL if nothing changed, because task is no task of this process or has terminated, or for want of memory.
+ * Entering the task one is in changes nothing and returns it. The right task
  * stays with the task that held it. The thread's own port goes along, its reply port (mig_get_reply_port) does not.
  * Threads: any, each for itself. Source: ours. */
 PORTUNUS_EXPORT task_t portunus_task_enter(task_t task);

@@ -14,7 +14,7 @@
 
 /* A time-out as the kernel wants it: NULL does not wait at all. */
 static const struct deadline *timeout_to_deadline(bool has_timeout, mach_msg_timeout_t ms, bool wants_interrupts,
-                                                  struct deadline *deadline)
+						  struct deadline *deadline)
 {
 	if (has_timeout && ms == 0)
 		return NULL;
@@ -34,7 +34,7 @@ static const struct deadline *send_deadline(mach_msg_option_t option, mach_msg_t
 }
 
 static mach_msg_return_t send_attempt(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
-                                   mach_msg_size_t size, const struct deadline *deadline, mach_port_name_t notify)
+				      mach_msg_size_t size, const struct deadline *deadline, mach_port_name_t notify)
 {
 	struct message *m;
 	mach_msg_return_t r;
@@ -49,7 +49,7 @@ static mach_msg_return_t send_attempt(struct thread *thread, mach_msg_header_t *
 }
 
 static mach_msg_return_t send_part(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
-                                   mach_msg_size_t size, mach_msg_timeout_t timeout, mach_port_name_t notify)
+				   mach_msg_size_t size, mach_msg_timeout_t timeout, mach_port_name_t notify)
 {
 	struct deadline storage;
 	const struct deadline *deadline = send_deadline(option, timeout, &storage);
@@ -64,8 +64,8 @@ static mach_msg_return_t send_part(struct thread *thread, mach_msg_header_t *msg
 }
 
 static mach_msg_return_t receive_attempt(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
-                                      mach_msg_size_t size, mach_port_name_t name, const struct deadline *deadline,
-                                      mach_port_name_t notify)
+					 mach_msg_size_t size, mach_port_name_t name, const struct deadline *deadline,
+					 mach_port_name_t notify)
 {
 	struct receive_limits limits = {
 		.max_size = size,
@@ -87,8 +87,8 @@ static mach_msg_return_t receive_attempt(struct thread *thread, mach_msg_header_
 }
 
 static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
-                                      mach_msg_size_t size, mach_port_name_t name, mach_msg_timeout_t timeout,
-                                      mach_port_name_t notify)
+				      mach_msg_size_t size, mach_port_name_t name, mach_msg_timeout_t timeout,
+				      mach_port_name_t notify)
 {
 	struct deadline storage;
 	const struct deadline *deadline =
@@ -103,8 +103,8 @@ static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *
 }
 
 mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
-                           mach_msg_size_t rcv_size, mach_port_name_t rcv_name, mach_msg_timeout_t timeout,
-                           mach_port_name_t notify)
+			   mach_msg_size_t rcv_size, mach_port_name_t rcv_name, mach_msg_timeout_t timeout,
+			   mach_port_name_t notify)
 {
 	struct thread *thread = thread_self();
 	mach_msg_return_t r = MACH_MSG_SUCCESS;
@@ -118,9 +118,9 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mac
 }
 
 mach_msg_return_t mach_msg_trap(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
-                                mach_msg_size_t rcv_size, mach_port_name_t rcv_name, mach_msg_timeout_t timeout,
-                                mach_port_name_t notify)
+				mach_msg_size_t rcv_size, mach_port_name_t rcv_name, mach_msg_timeout_t timeout,
+				mach_port_name_t notify)
 {
 	return mach_msg(msg, option | MACH_SEND_INTERRUPT | MACH_RCV_INTERRUPT, send_size, rcv_size, rcv_name, timeout,
-	                notify);
+			notify);
 }

@@ -16,11 +16,11 @@
 /* The contracts are in <mach/mach_port.h>. Each call finds its task, works on that task's name space through kernel/name.h
  * (or right.h, notify.h), and writes results only after it has made sure that it can. */
 
-#define OPEN(target, task)                                                                                             \
-	do {                                                                                                           \
-		kern_return_t open_result = target_open(&(target), (task), KERN_INVALID_TASK);                         \
-		if (open_result)                                                                                       \
-			return open_result;                                                                            \
+#define OPEN(target, task) \
+	do { \
+		kern_return_t open_result = target_open(&(target), (task), KERN_INVALID_TASK); \
+		if (open_result) \
+			return open_result; \
 	} while (0)
 
 kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name)
@@ -100,7 +100,7 @@ kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name, mach_port_
 }
 
 kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
-                                 mach_port_urefs_t *refs)
+				 mach_port_urefs_t *refs)
 {
 	struct target target;
 	mach_port_urefs_t urefs;
@@ -117,7 +117,7 @@ kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_p
 }
 
 kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
-                                 mach_port_delta_t delta)
+				 mach_port_delta_t delta)
 {
 	struct target target;
 	kern_return_t r;
@@ -140,7 +140,7 @@ kern_return_t mach_port_move_member(ipc_space_t task, mach_port_name_t member, m
 }
 
 kern_return_t mach_port_names(ipc_space_t task, mach_port_name_array_t *names, mach_msg_type_number_t *namesCnt,
-                              mach_port_type_array_t *types, mach_msg_type_number_t *typesCnt)
+			      mach_port_type_array_t *types, mach_msg_type_number_t *typesCnt)
 {
 	vm_address_t names_address = 0, types_address = 0;
 	struct target target;
@@ -175,7 +175,7 @@ kern_return_t mach_port_names(ipc_space_t task, mach_port_name_array_t *names, m
 }
 
 kern_return_t mach_port_get_set_status(ipc_space_t task, mach_port_name_t name, mach_port_name_array_t *members,
-                                       mach_msg_type_number_t *membersCnt)
+				       mach_msg_type_number_t *membersCnt)
 {
 	struct target target;
 	mach_port_name_t *numbers;
@@ -201,7 +201,7 @@ kern_return_t mach_port_get_set_status(ipc_space_t task, mach_port_name_t name, 
 
 /* On success the port is locked and the target still open. */
 static kern_return_t receive_right_open(struct target *target, ipc_space_t task, mach_port_name_t name,
-                                        struct port **port)
+					struct port **port)
 {
 	kern_return_t r = target_open(target, task, KERN_INVALID_TASK);
 
@@ -346,7 +346,7 @@ kern_return_t mach_port_get_srights(ipc_space_t task, mach_port_name_t name, mac
 /* ---- rights between tasks */
 
 kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t poly,
-                                     mach_msg_type_name_t polyPoly)
+				     mach_msg_type_name_t polyPoly)
 {
 	struct target target;
 	struct right right;
@@ -368,7 +368,7 @@ kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, ma
 }
 
 kern_return_t mach_port_extract_right(ipc_space_t task, mach_port_name_t name, mach_msg_type_name_t msgt_name,
-                                      mach_port_t *poly, mach_msg_type_name_t *polyPoly)
+				      mach_port_t *poly, mach_msg_type_name_t *polyPoly)
 {
 	struct target target;
 	struct right right;
@@ -394,7 +394,7 @@ kern_return_t mach_port_extract_right(ipc_space_t task, mach_port_name_t name, m
 
 /* The notify right is an argument of a message to the task: it is gone, whatever the answer. */
 static kern_return_t request_with_right(struct target *target, mach_port_name_t name, mach_msg_id_t id,
-                                        mach_port_mscount_t sync, struct right *notify, struct right *previous)
+					mach_port_mscount_t sync, struct right *notify, struct right *previous)
 {
 	kern_return_t r;
 
@@ -410,8 +410,8 @@ static kern_return_t request_with_right(struct target *target, mach_port_name_t 
 }
 
 kern_return_t mach_port_request_notification(ipc_space_t task, mach_port_name_t name, mach_msg_id_t id,
-                                             mach_port_mscount_t sync, mach_port_t notify,
-                                             mach_msg_type_name_t notifyPoly, mach_port_t *previous)
+					     mach_port_mscount_t sync, mach_port_t notify,
+					     mach_msg_type_name_t notifyPoly, mach_port_t *previous)
 {
 	struct right right, old;
 	struct target target;

@@ -24,7 +24,7 @@ bool result_is_writable(void *pointer, size_t size)
 }
 
 kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach_msg_type_name_t disposition,
-                              struct right *right)
+			      struct right *right)
 {
 	*right = (struct right){ name == MACH_PORT_DEAD ? PORT_DEAD : NULL, right_kind_of(disposition) };
 	if (!MACH_PORT_VALID(name))

@@ -13,8 +13,8 @@
 struct target {
 	struct thread *caller;
 	struct task *task;
-	struct space *space;   /* of the task */
-	bool is_own;           /* task is the caller's own, not referenced */
+	struct space *space; /* of the task */
+	bool is_own;	     /* task is the caller's own, not referenced */
 };
 
 /* Also ends a caller that was terminated.
@@ -29,8 +29,8 @@ static inline kern_return_t target_open(struct target *target, task_t name, kern
 	target->caller = caller;
 	target->task = caller->task;
 	target->space = caller->task->space;
-	target->is_own = name != MACH_PORT_NULL &&
-	                 name == atomic_load_explicit(&target->space->self_name, memory_order_relaxed);
+	target->is_own =
+		name != MACH_PORT_NULL && name == atomic_load_explicit(&target->space->self_name, memory_order_relaxed);
 	return target->is_own ? KERN_SUCCESS : target_open_other(target, name, wrong);
 }
 
@@ -46,7 +46,7 @@ bool result_is_writable(void *pointer, size_t size);
 /* A right of the caller's, taken as in a message that carries it; the errors of mach_port_* calls that do so.
  *   MACH_SEND_INVALID_RIGHT, MACH_SEND_NO_BUFFER */
 kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach_msg_type_name_t disposition,
-                              struct right *right);
+			      struct right *right);
 /* A right for the caller, as in a message that brings it; what finds no place is destroyed.
  *   KERN_RESOURCE_SHORTAGE, and *name is MACH_PORT_NULL */
 kern_return_t result_copyout(struct thread *caller, struct right *right, mach_port_name_t *name);

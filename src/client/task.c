@@ -7,6 +7,7 @@
 #include "client/mig.h"
 #include "client/target.h"
 #include "kernel/kernel.h"
+#include "kernel/memory.h"
 #include "kernel/name.h"
 #include "kernel/object.h"
 #include "kernel/right.h"
@@ -61,7 +62,7 @@ kern_return_t task_create(task_t target_task, boolean_t inherit_memory, task_t *
 	struct task *child;
 	kern_return_t r;
 
-	(void)inherit_memory;     /* all tasks share the memory of the process */
+	(void)inherit_memory; /* all tasks share the memory of the process */
 	if (!result_is_writable(child_task, sizeof *child_task))
 		return KERN_INVALID_ADDRESS;
 	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
@@ -134,7 +135,8 @@ kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t spe
 /* ---- registered ports */
 
 /* Copies of @n send rights of the caller; those before a bad one are given back. */
-static kern_return_t ports_copyin(struct thread *caller, const mach_port_name_t *names, unsigned n, struct right *rights)
+static kern_return_t ports_copyin(struct thread *caller, const mach_port_name_t *names, unsigned n,
+				  struct right *rights)
 {
 	kern_return_t r = KERN_SUCCESS;
 	unsigned i;
@@ -148,7 +150,7 @@ static kern_return_t ports_copyin(struct thread *caller, const mach_port_name_t 
 }
 
 kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_port_set,
-                                  mach_msg_type_number_t init_port_setCnt)
+				  mach_msg_type_number_t init_port_setCnt)
 {
 	mach_port_name_t names[TASK_REGISTERED_MAX];
 	struct right rights[TASK_REGISTERED_MAX];
@@ -163,40 +165,54 @@ kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_por
 	if (r)
 		return r;
 	r = ports_copyin(target.caller, names, init_port_setCnt, rights);
-	if (!r)
-		task_register(target.task, rights, init_port_setCnt);
+	if (!r) {
+		r = task_register(target.task, rights, init_port_setCnt);
+		for (unsigned i = 0; r && i < init_port_setCnt; i++)
+			right_destroy(&rights[i]);
+	}
 	target_close(&target);
 	return r;
 }
 
+/* Names for all rights, or for none. Takes the rights. */
+static kern_return_t ports_copyout(struct thread *caller, struct right *rights, mach_port_name_t *names)
+{
+	kern_return_t r = KERN_SUCCESS;
+
+	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
+		r = result_copyout(caller, &rights[i], &names[i]) ?: r;
+	for (int i = 0; r && i < TASK_REGISTERED_MAX; i++)
+		if (MACH_PORT_VALID(names[i]))
+			name_deallocate(caller->task->space, names[i]);
+	return r;
+}
+
 kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port_set,
-                                mach_msg_type_number_t *init_port_setCnt)
+				mach_msg_type_number_t *init_port_setCnt)
 {
 	struct right rights[TASK_REGISTERED_MAX];
-	mach_port_name_t *names;
-	vm_address_t address;
+	struct memory memory;
 	struct target target;
 	kern_return_t r;
 
 	if (!result_is_writable(init_port_set, sizeof *init_port_set) ||
 	    !result_is_writable(init_port_setCnt, sizeof *init_port_setCnt))
 		return KERN_INVALID_ADDRESS;
-	names = calloc(TASK_REGISTERED_MAX, sizeof *names);
-	if (!names)
-		return KERN_RESOURCE_SHORTAGE;
 	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
-	if (r) {
-		free(names);
-		return r;
-	}
-	task_get_registered(target.task, rights);
-	target_close(&target);
-	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
-		result_copyout(target.caller, &rights[i], &names[i]);
-	r = result_array(target.caller, names, TASK_REGISTERED_MAX * sizeof *names, &address);
 	if (r)
 		return r;
-	*init_port_set = (mach_port_array_t)address;
+	memory = memory_new(TASK_REGISTERED_MAX * sizeof(mach_port_name_t));
+	if (memory.address)
+		task_get_registered(target.task, rights);
+	target_close(&target);
+	if (!memory.address)
+		return KERN_RESOURCE_SHORTAGE;
+	r = ports_copyout(target.caller, rights, memory.address);
+	if (r) {
+		memory_drop(&memory);
+		return r;
+	}
+	*init_port_set = memory_give(&memory, target.caller->task);
 	*init_port_setCnt = TASK_REGISTERED_MAX;
 	return KERN_SUCCESS;
 }
@@ -213,31 +229,28 @@ kern_return_t thread_terminate(thread_t target_thread)
 	return thread_kill(thread_self(), target_thread);
 }
 
-/* The former task, named in the new one. */
-static mach_port_name_t name_former_task(struct thread *thread, struct task *former)
-{
-	struct right right = object_make_send(&former->object);
-	mach_port_name_t name;
-
-	return result_copyout(thread, &right, &name) ? MACH_PORT_NULL : name;
-}
-
+/* The way back is named first: without that, nobody goes anywhere. */
 task_t portunus_task_enter(task_t task)
 {
 	struct thread *thread = thread_self();
-	bool goes_back = task != MACH_PORT_NULL && task == thread->former_name;
-	struct task *next, *former;
+	mach_port_name_t former;
+	struct task *next;
+	struct right right;
 
-	if (task == mach_task_self())
-		return task;
 	if (task_lookup(thread->task, task, &next))
 		return MACH_PORT_NULL;
-	former = thread_enter(thread, next);
-	thread->former_name = name_former_task(thread, former);
-	if (goes_back)
-		name_deallocate(former->space, task);   /* the reference that the way here had made */
-	task_unref(former);
-	return thread->former_name;
+	if (next == thread->task) {
+		task_unref(next);
+		return task;
+	}
+	right = object_make_send(&thread->task->object);
+	if (right_copyout(next->space, &right, &former)) {
+		right_destroy(&right);
+		task_unref(next);
+		return MACH_PORT_NULL;
+	}
+	task_unref(thread_enter(thread, next));
+	return former;
 }
 
 /* What a new thread begins with. */
@@ -245,7 +258,7 @@ struct start {
 	struct thread *thread;
 	void *(*function)(void *);
 	void *argument;
-	atomic_uint has_begun;     /* a futex word: after this the creator's memory is not looked at */
+	atomic_uint has_begun; /* a futex word: after this the creator's memory is not looked at */
 };
 
 static void *start_thread(void *p)

@@ -9,7 +9,7 @@
 #include "kernel/space.h"
 
 static mach_msg_return_t accept_begin_locked(struct space *space, struct port *p, mach_port_name_t notify,
-                                             struct right *right, struct name **name)
+					     struct right *right, struct name **name)
 {
 	struct name *target = space_lookup_locked(space, notify);
 
@@ -48,7 +48,7 @@ static void accept_free(struct accept_request *request)
 }
 
 mach_msg_return_t accept_request_new(struct space *space, struct port *p, mach_port_name_t notify,
-                                     struct accept_request **request_out)
+				     struct accept_request **request_out)
 {
 	struct accept_request *request = accept_new(space);
 	struct right right;

@@ -12,14 +12,14 @@ struct port;
 struct space;
 
 struct accept_request {
-	struct space *space;       /* one reference */
-	mach_port_name_t name;     /* guarded by the space's lock; MACH_PORT_NULL once the name is gone */
+	struct space *space;   /* one reference */
+	mach_port_name_t name; /* guarded by the space's lock; MACH_PORT_NULL once the name is gone */
 	struct message *notice;
 };
 
 /* For the name that @space has for @p (none is fine), to be sent to the receive right named @notify.
  *   MACH_SEND_INVALID_NOTIFY, MACH_SEND_NOTIFY_IN_PROGRESS, MACH_SEND_NO_NOTIFY (no memory) */
 mach_msg_return_t accept_request_new(struct space *space, struct port *p, mach_port_name_t notify,
-                                     struct accept_request **request);
+				     struct accept_request **request);
 /* The message has been accepted, or has died in the queue: tells so. Takes the request. No lock may be held. */
 void accept_request_fire(struct accept_request *request);

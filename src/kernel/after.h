@@ -17,10 +17,10 @@ struct portset;
 #define AFTER_WAKES 6
 
 struct after {
-	struct port *dying;            /* its receive right is gone: port_destroy() */
-	struct portset *set;           /* its name is gone: portset_destroy() */
-	struct port *unused;           /* a send-once right that was not used: notify_send_once() */
-	struct message *no_senders;    /* notices, ready to be sent */
+	struct port *dying;	    /* its receive right is gone: port_destroy() */
+	struct portset *set;	    /* its name is gone: portset_destroy() */
+	struct port *unused;	    /* a send-once right that was not used: notify_send_once() */
+	struct message *no_senders; /* notices, ready to be sent */
 	struct message *port_deleted;
 	uint32_t n_wakes;
 	atomic_uint *wakes[AFTER_WAKES];

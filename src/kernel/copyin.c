@@ -24,7 +24,7 @@ struct header_right {
 
 struct header {
 	struct header_right dest, reply;
-	struct port *cancel_port;   /* MACH_SEND_CANCEL: borrowed from the locked space */
+	struct port *cancel_port; /* MACH_SEND_CANCEL: borrowed from the locked space */
 };
 
 static bool disposition_is_sendable(mach_msg_type_name_t disposition)
@@ -78,8 +78,7 @@ static mach_msg_return_t header_check_locked(struct space *space, struct header 
 		if (!reply->name || !right_copyin_allowed_locked(reply->name, reply->disposition))
 			return MACH_SEND_INVALID_REPLY;
 	}
-	if (dest->name->type == MACH_PORT_TYPE_DEAD_NAME ||
-	    !right_copyin_allowed_locked(dest->name, dest->disposition))
+	if (dest->name->type == MACH_PORT_TYPE_DEAD_NAME || !right_copyin_allowed_locked(dest->name, dest->disposition))
 		return MACH_SEND_INVALID_DEST;
 	/* Both rights are to be moved out of one name: it must have two. */
 	if (reply->name == dest->name && is_move(dest->disposition) && is_move(reply->disposition) &&
@@ -125,19 +124,23 @@ static void header_cancel_deleted_locked(struct header *h)
 	notice_withdraw(notice);
 }
 
-/* Runs what taking rights has caused, for which the space's lock is dropped. */
-static void settle_locked(struct space *space, struct after *after)
+static void run_unlocked(struct space *space, struct after *after)
 {
-	if (after_is_empty(after))
-		return;
 	lock_drop(&space->lock);
 	after_run(after);
 	after_init(after);
 	lock_take(&space->lock);
 }
 
+/* Runs what taking rights has caused, mostly nothing; else the space's lock is dropped for it. */
+static inline void settle_locked(struct space *space, struct after *after)
+{
+	if (__builtin_expect(!after_is_empty(after), 0))
+		run_unlocked(space, after);
+}
+
 static mach_msg_return_t copyin_header_locked(struct space *space, struct message *m, bool cancels,
-                                              mach_port_name_t notify)
+					      mach_port_name_t notify)
 {
 	struct header h;
 	mach_msg_return_t r = header_read(m, &h);
@@ -159,9 +162,8 @@ static mach_msg_return_t copyin_header_locked(struct space *space, struct messag
 
 /* Takes one right of the body. A receive right is under way to the message's destination from here on. */
 static mach_msg_return_t copyin_right_locked(struct space *space, struct message *m, mach_port_name_t number,
-                                             mach_msg_type_name_t disposition, struct port **port)
+					     mach_msg_type_name_t disposition, struct port **port, struct after *after)
 {
-	struct after after;
 	struct right right;
 	struct name *name;
 	kern_return_t r;
@@ -172,14 +174,17 @@ static mach_msg_return_t copyin_right_locked(struct space *space, struct message
 	name = space_lookup_locked(space, number);
 	if (!name)
 		return MACH_SEND_INVALID_RIGHT;
-	after_init(&after);
-	r = right_copyin_locked(space, name, disposition, &right, &after);
+	if (disposition == MACH_MSG_TYPE_COPY_SEND && right_copy_send_locked(name)) {
+		*port = name->port;
+		return MACH_MSG_SUCCESS;
+	}
+	r = right_copyin_locked(space, name, disposition, &right, after);
 	if (r)
 		return r == KERN_RESOURCE_SHORTAGE ? MACH_SEND_NO_BUFFER : MACH_SEND_INVALID_RIGHT;
 	*port = right.port;
 	if (right.kind == RIGHT_RECEIVE && right_is_valid(&m->dest))
 		m->is_circular |= !port_enter_transit(right.port, m->dest.port);
-	settle_locked(space, &after);
+	settle_locked(space, after);
 	return MACH_MSG_SUCCESS;
 }
 
@@ -199,34 +204,43 @@ static mach_port_name_t source_name(const struct name_source *source, uint32_t i
 
 /* Takes @n rights into @item. On an error those before the bad one have been taken, the others are null. */
 static mach_msg_return_t copyin_rights_locked(struct space *space, struct message *m, struct item *item,
-                                              const struct name_source *source, uint32_t n,
-                                              mach_msg_type_name_t disposition)
+					      const struct name_source *source, uint32_t n,
+					      mach_msg_type_name_t disposition)
 {
 	mach_msg_return_t r = MACH_MSG_SUCCESS;
 	struct port **ports;
+	struct after after;
 
 	item->right = right_kind_of(disposition);
 	if (!item_alloc_ports(item, n))
 		return MACH_SEND_NO_BUFFER;
 	ports = item_ports(item);
+	after_init(&after);
 	for (uint32_t i = 0; i < n && !r; i++)
-		r = copyin_right_locked(space, m, source_name(source, i), disposition, &ports[i]);
+		r = copyin_right_locked(space, m, source_name(source, i), disposition, &ports[i], &after);
 	return r;
 }
 
-static mach_msg_return_t copyin_inline_rights_locked(struct space *space, struct message *m,
-                                                     const struct descriptor *d, struct item *item)
+static mach_msg_return_t copyin_inline_rights_locked(struct space *space, struct message *m, const struct descriptor *d,
+						     struct item *item)
 {
 	struct name_source source = { .image = m->image, .offset = d->data };
+	struct after after;
 
 	item->kind = ITEM_INLINE_RIGHTS;
 	item->offset = d->data;
+	if (d->number == 1) { /* nearly always */
+		after_init(&after);
+		item->right = right_kind_of(d->type);
+		item->n_rights = 1;
+		return copyin_right_locked(space, m, image_read_name(m->image, d->data), d->type, &item->port, &after);
+	}
 	return copyin_rights_locked(space, m, item, &source, (uint32_t)d->number, d->type);
 }
 
 /* Bytes out of line, for which the space's lock is dropped: they are the user's until they have been taken. */
 static mach_msg_return_t copyin_memory_locked(struct space *space, struct message *m, const struct descriptor *d,
-                                              struct item *item)
+					      struct item *item)
 {
 	mach_msg_return_t r;
 
@@ -253,7 +267,7 @@ static mach_msg_return_t read_names(const struct item *item, uint64_t length, ma
 /* The array itself becomes the message's first, moved or copied; the names are read from it once, and the same memory
  * carries the receiver's names in the end. */
 static mach_msg_return_t copyin_array_rights_locked(struct space *space, struct message *m, const struct descriptor *d,
-                                                    struct item *item)
+						    struct item *item)
 {
 	struct name_source source = { 0 };
 	mach_port_name_t *names;
@@ -314,14 +328,24 @@ static mach_msg_return_t copyin_body_locked(struct space *space, struct message 
 	return MACH_MSG_SUCCESS;
 }
 
+/* A size that lies mostly shows at the end of the buffer, before it costs any memory. */
+static bool size_is_honest(const mach_msg_header_t *user, mach_msg_size_t size)
+{
+	char byte;
+
+	return user_read(&byte, (const void *)((uintptr_t)user + size - 1), 1);
+}
+
 mach_msg_return_t copyin(struct space *space, const mach_msg_header_t *user, mach_msg_size_t size, bool cancels,
-                         mach_port_name_t cancel_notify, struct message **message)
+			 mach_port_name_t cancel_notify, struct message **message)
 {
 	struct message *m;
 	mach_msg_return_t r;
 
 	if (size < sizeof(mach_msg_header_t) || size % MACH_MSG_USER_ALIGNMENT != 0)
 		return MACH_SEND_MSG_TOO_SMALL;
+	if (size > MESSAGE_SMALL_IMAGE && !size_is_honest(user, size))
+		return MACH_SEND_INVALID_DATA;
 	m = message_new(size);
 	if (!m)
 		return MACH_SEND_NO_BUFFER;

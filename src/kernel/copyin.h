@@ -20,4 +20,4 @@ struct space;
  *   MACH_SEND_INVALID_HEADER, _INVALID_NOTIFY, _INVALID_DEST, _INVALID_REPLY          nothing was taken
  *   MACH_SEND_INVALID_TYPE, _INVALID_RIGHT, _INVALID_MEMORY                           a bad item in the body */
 mach_msg_return_t copyin(struct space *space, const mach_msg_header_t *user, mach_msg_size_t size, bool cancels,
-                         mach_port_name_t cancel_notify, struct message **message);
+			 mach_port_name_t cancel_notify, struct message **message);

@@ -27,56 +27,106 @@ static mach_msg_return_t special_bits(kern_return_t r)
 	}
 }
 
-/* Takes @right whatever happens: what finds no place is destroyed. */
+/* A name for one right of a message. What finds no place stays in *port, else that becomes NULL. */
+static inline mach_msg_return_t copyout_right_locked(struct space *space, struct port **port, enum right_kind kind,
+						     mach_port_name_t *number)
+{
+	struct right right = { *port, kind };
+	struct name *name;
+	bool is_new;
+	kern_return_t r = right_copyout_locked(space, &right, &name, &is_new, number);
+
+	if (__builtin_expect(r != KERN_SUCCESS, 0)) {
+		*number = MACH_PORT_NULL;
+		return special_bits(r);
+	}
+	*port = NULL;
+	return MACH_MSG_SUCCESS;
+}
+
+static void rights_leave_transit(struct port **ports, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct right right = { ports[i], RIGHT_RECEIVE };
+
+		if (right_is_valid(&right))
+			port_leave_transit(ports[i]);
+	}
+}
+
+/* Those that found no place. */
+static void rights_destroy(struct port **ports, enum right_kind kind, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct right right = { ports[i], kind };
+
+		right_destroy(&right);
+	}
+}
+
+/* Takes the right whatever happens: if it finds no place it is destroyed. */
 static mach_msg_return_t copyout_right(struct space *space, struct right *right, mach_port_name_t *number)
 {
-	kern_return_t r = right_copyout(space, right, number);
+	mach_msg_return_t bits;
 
-	if (r) {
-		*number = MACH_PORT_NULL;
-		right_destroy(right);
-	}
-	right->port = NULL;
-	return special_bits(r);
+	lock_take(&space->lock);
+	bits = copyout_right_locked(space, &right->port, right->kind, number);
+	lock_drop(&space->lock);
+	right_destroy(right);
+	return bits;
 }
 
 static mach_msg_return_t copyout_inline_rights(struct space *space, struct message *m, struct item *item)
 {
+	struct port **ports = item_ports(item);
+	mach_msg_return_t bits = 0;
+	mach_port_name_t number;
+
+	lock_take(&space->lock);
+	for (uint32_t i = 0; i < item->n_rights; i++) {
+		bits |= copyout_right_locked(space, &ports[i], item->right, &number);
+		image_write_name(m->image, item->offset + i * (uint32_t)sizeof(mach_port_name_inlined_t), number);
+	}
+	lock_drop(&space->lock);
+	return bits;
+}
+
+/* The names go to memory that is the receiver's in a moment, and may fault: a few at a time. */
+static mach_msg_return_t copyout_array_rights(struct space *space, struct item *item)
+{
+	mach_port_name_t numbers[64], *names = item->memory.address;
+	struct port **ports = item_ports(item);
 	mach_msg_return_t bits = 0;
 
-	for (uint32_t i = 0; i < item->n_rights; i++) {
-		struct right right = { item_ports(item)[i], item->right };
-		mach_port_name_t number;
-
-		bits |= copyout_right(space, &right, &number);
-		image_write_name(m->image, item->offset + i * (uint32_t)sizeof(mach_port_name_inlined_t), number);
+	for (uint32_t i = 0, n = 0; i < item->n_rights; i += n) {
+		lock_take(&space->lock);
+		for (n = 0; n < sizeof numbers / sizeof *numbers && i + n < item->n_rights; n++)
+			bits |= copyout_right_locked(space, &ports[i + n], item->right, &numbers[n]);
+		lock_drop(&space->lock);
+		user_write(&names[i], numbers, n * sizeof *numbers);
 	}
 	return bits;
 }
 
-static mach_msg_return_t copyout_array_rights(struct space *space, struct item *item)
+static mach_msg_return_t copyout_item_rights(struct space *space, struct message *m, struct item *item)
 {
-	mach_port_name_t *names = item->memory.address;
-	mach_msg_return_t bits = 0;
+	mach_msg_return_t bits;
 
-	for (uint32_t i = 0; i < item->n_rights; i++) {
-		struct right right = { item_ports(item)[i], item->right };
-		mach_port_name_t number;
-
-		bits |= copyout_right(space, &right, &number);
-		user_write(&names[i], &number, sizeof number);
-	}
+	if (item->right == RIGHT_RECEIVE)
+		rights_leave_transit(item_ports(item), item->n_rights);
+	if (item->kind == ITEM_INLINE_RIGHTS)
+		bits = copyout_inline_rights(space, m, item);
+	else
+		bits = copyout_array_rights(space, item);
+	if (bits)
+		rights_destroy(item_ports(item), item->right, item->n_rights);
 	return bits;
 }
 
 static mach_msg_return_t copyout_item(struct task *task, struct message *m, struct item *item)
 {
-	mach_msg_return_t bits = 0;
+	mach_msg_return_t bits = item->n_rights ? copyout_item_rights(task->space, m, item) : MACH_MSG_SUCCESS;
 
-	if (item->kind == ITEM_INLINE_RIGHTS)
-		bits = copyout_inline_rights(task->space, m, item);
-	else if (item->kind == ITEM_ARRAY_RIGHTS)
-		bits = copyout_array_rights(task->space, item);
 	if (item->n_rights > 1)
 		free(item->ports);
 	if (item->kind != ITEM_INLINE_RIGHTS)
@@ -96,7 +146,7 @@ static mach_msg_return_t copyout_body(struct task *task, struct message *m)
 
 /* The header as a receiver sees it: his reply right as remote, the port he received from as local. */
 static void write_header(struct message *m, mach_port_name_t remote, mach_port_name_t local,
-                         enum right_kind remote_kind, enum right_kind local_kind)
+			 enum right_kind remote_kind, enum right_kind local_kind)
 {
 	mach_msg_bits_t other = MACH_MSGH_BITS_OTHER(m->header.msgh_bits) & ~MACH_MSGH_BITS_COMPLEX;
 
@@ -138,7 +188,7 @@ static mach_msg_return_t arm_for_reply_locked(struct space *space, mach_port_nam
 /* The reply right with a dead-name request, which is made only if the right is new to the receiver. On an error the
  * reply right is still in the message. */
 static mach_msg_return_t copyout_reply_notify(struct space *space, struct message *m, mach_port_name_t notify,
-                                              mach_port_name_t *remote)
+					      mach_port_name_t *remote)
 {
 	struct message *notice = notice_new(MACH_NOTIFY_DEAD_NAME);
 	bool is_new = false;
@@ -177,14 +227,14 @@ static mach_msg_return_t copyout_reply(struct space *space, struct message *m, m
 }
 
 mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, bool wants_notify,
-                          mach_port_name_t notify)
+			  mach_port_name_t notify)
 {
 	enum right_kind reply_kind = m->reply.kind;
 	mach_port_name_t remote;
 	mach_msg_return_t r;
 
 	r = wants_notify ? copyout_reply_notify(task->space, m, notify, &remote)
-	                 : copyout_reply(task->space, m, &remote);
+			 : copyout_reply(task->space, m, &remote);
 	if (r)
 		return copyout_header(m, user, sizeof m->header, r);
 	r = copyout_body(task, m);
@@ -199,7 +249,7 @@ mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_
 }
 
 mach_msg_return_t copyout_header(struct message *m, mach_msg_header_t *user, mach_msg_size_t size,
-                                 mach_msg_return_t result)
+				 mach_msg_return_t result)
 {
 	mach_port_name_t remote = m->reply.port == PORT_DEAD ? MACH_PORT_DEAD : MACH_PORT_NULL;
 

@@ -16,12 +16,12 @@ struct task;
  *   MACH_RCV_BODY_ERROR | what failed   delivered, with null names for rights that found no place
  *   MACH_RCV_INVALID_DATA               the buffer cannot be written; rights and memory are the receiver's all the same */
 mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, bool wants_notify,
-                          mach_port_name_t notify);
+			  mach_port_name_t notify);
 
 /* Delivers the header of a message too large for a buffer of @size bytes, as far as it fits; the rest is destroyed.
  * Returns @result, or MACH_RCV_INVALID_DATA. */
 mach_msg_return_t copyout_header(struct message *m, mach_msg_header_t *user, mach_msg_size_t size,
-                                 mach_msg_return_t result);
+				 mach_msg_return_t result);
 
 /* Gives a message that was not sent back to its sender, as received rights. Returns @result, with the special bits
  * (MACH_MSG_IPC_SPACE ...) added for what found no place; MACH_SEND_INVALID_DATA is never returned: the rights are the

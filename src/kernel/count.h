@@ -19,7 +19,7 @@ extern struct kernel_counters kernel_counters;
 #define count_add(what, n) ((void)atomic_fetch_add_explicit(&kernel_counters.what, (n), memory_order_relaxed))
 
 void kernel_counts_read(struct kernel_counts *counts);
-void count_forget(void);     /* after fork, in the child */
+void count_forget(void); /* after fork, in the child */
 #else
 #define count_add(what, n) ((void)0)
 

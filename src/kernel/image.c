@@ -11,6 +11,9 @@
 
 #define ALIGNMENT MACH_MSG_USER_ALIGNMENT
 
+/* Where the long form has its name, when it is a form of its own: behind the short one. */
+#define LONG_NAME_OFFSET sizeof(mach_msg_type_t)
+
 static uint32_t align_up(uint64_t offset)
 {
 	return (uint32_t)((offset + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1));
@@ -57,7 +60,8 @@ mach_msg_return_t image_read_descriptor(const unsigned char *image, uint32_t siz
 mach_msg_return_t image_check_descriptor(const struct descriptor *d, uint32_t size)
 {
 	uint64_t here = d->is_inline ? d->length : sizeof(void *);
-	mach_msg_type_size_t port_bits = 8 * (d->is_inline ? sizeof(mach_port_name_inlined_t) : sizeof(mach_port_name_t));
+	mach_msg_type_size_t port_bits =
+		8 * (d->is_inline ? sizeof(mach_port_name_inlined_t) : sizeof(mach_port_name_t));
 
 	if (MACH_MSG_TYPE_PORT_ANY(d->type) && d->size != port_bits)
 		return MACH_SEND_INVALID_TYPE;
@@ -66,32 +70,41 @@ mach_msg_return_t image_check_descriptor(const struct descriptor *d, uint32_t si
 	return size - d->data < here ? MACH_SEND_MSG_TOO_SMALL : MACH_MSG_SUCCESS;
 }
 
+/* The bit that says that memory is the receiver's to free, in the first word of either form. */
+static uint32_t deallocate_bit(void)
+{
+	mach_msg_type_t type;
+	uint32_t bit;
+
+	memset(&type, 0, sizeof type);
+	type.msgt_deallocate = true;
+	memcpy(&bit, &type, sizeof bit);
+	return bit;
+}
+
+/* As words, not as bit fields: a load of the whole right after a store to a part of it would stall. */
 void image_write_descriptor(unsigned char *image, const struct descriptor *d, mach_msg_type_name_t name)
 {
-	mach_msg_type_long_t long_type;
-	mach_msg_type_t type;
+	bool is_long = d->data - d->at > sizeof(mach_msg_type_t);
+	uint16_t long_name = (uint16_t)name;
+	uint32_t word;
 
-	memcpy(&type, image + d->at, sizeof type);
+	memcpy(&word, image + d->at, sizeof word);
+	if (!is_long)
+		word = (word & ~(uint32_t)UINT8_MAX) | (name & UINT8_MAX);
 	if (!d->is_inline)
-		type.msgt_deallocate = true;
-	if (!type.msgt_longform || sizeof long_type == sizeof type) {
-		type.msgt_name = name & 0xff;
-		memcpy(image + d->at, &type, sizeof type);
-		return;
-	}
-	memcpy(&long_type, image + d->at, sizeof long_type);
-	long_type.msgtl_header = type;
-	long_type.msgtl_name = (unsigned short)name;
-	memcpy(image + d->at, &long_type, sizeof long_type);
+		word |= deallocate_bit();
+	memcpy(image + d->at, &word, sizeof word);
+	if (is_long)
+		memcpy(image + d->at + LONG_NAME_OFFSET, &long_name, sizeof long_name);
 }
 
 void image_write_name(unsigned char *image, uint32_t offset, mach_port_name_t name)
 {
-	mach_port_name_inlined_t inlined;
+	/* One store of the whole, padding included: put together in parts it would stall the load that copies it. */
+	uint64_t inlined = name;
 
-	memset(&inlined, 0, sizeof inlined);
-	inlined.name = name;
-	memcpy(image + offset, &inlined, sizeof inlined);
+	memcpy(image + offset, &inlined, sizeof(mach_port_name_inlined_t));
 }
 
 mach_port_name_t image_read_name(const unsigned char *image, uint32_t offset)
@@ -117,14 +130,15 @@ const void *image_read_address(const unsigned char *image, uint32_t offset)
 
 /* All notifications that tell something have one layout but for the type of what they tell. */
 _Static_assert(offsetof(mach_dead_name_notification_t, not_port) == offsetof(mach_no_senders_notification_t, not_count),
-               "a name and a count are in the same place");
+	       "a name and a count are in the same place");
 _Static_assert(sizeof(mach_dead_name_notification_t) == sizeof(mach_no_senders_notification_t) &&
-               sizeof(mach_dead_name_notification_t) == sizeof(mach_port_destroyed_notification_t),
-               "all notifications that tell something are of one size");
+		       sizeof(mach_dead_name_notification_t) == sizeof(mach_port_destroyed_notification_t),
+	       "all notifications that tell something are of one size");
 
 uint32_t image_notice_size(mach_msg_id_t id)
 {
-	return id == MACH_NOTIFY_SEND_ONCE ? sizeof(mach_send_once_notification_t) : sizeof(mach_dead_name_notification_t);
+	return id == MACH_NOTIFY_SEND_ONCE ? sizeof(mach_send_once_notification_t)
+					   : sizeof(mach_dead_name_notification_t);
 }
 
 uint32_t image_notice_offset(void)

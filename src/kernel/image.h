@@ -13,13 +13,13 @@ struct message;
 /* One item of a body, as its descriptor says. */
 struct descriptor {
 	mach_msg_type_name_t type;
-	mach_msg_type_size_t size;      /* bits of an element */
-	uint64_t number;                /* of elements */
+	mach_msg_type_size_t size; /* bits of an element */
+	uint64_t number;	   /* of elements */
 	bool is_inline, deallocates;
-	uint32_t at;                    /* offset of the descriptor in the image */
-	uint32_t data;                  /* offset of what follows it */
-	uint64_t length;                /* bytes that the elements take, here or elsewhere */
-	uint32_t end;                   /* offset of the next descriptor */
+	uint32_t at;	 /* offset of the descriptor in the image */
+	uint32_t data;	 /* offset of what follows it */
+	uint64_t length; /* bytes that the elements take, here or elsewhere */
+	uint32_t end;	 /* offset of the next descriptor */
 };
 
 /* Reads the descriptor at @at of an image of @size bytes. MACH_SEND_MSG_TOO_SMALL: cut short. */
@@ -37,7 +37,7 @@ const void *image_read_address(const unsigned char *image, uint32_t offset);
 
 /* Notifications: <mach/notify.h>. */
 uint32_t image_notice_size(mach_msg_id_t id);
-uint32_t image_notice_offset(void);     /* of the name or count, and of a receive right */
+uint32_t image_notice_offset(void); /* of the name or count, and of a receive right */
 void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value);
 
 /* MIG's reply to a request with an unknown id (mig_reply_header_t). */

@@ -16,7 +16,7 @@
 #include "platform/usercopy.h"
 
 static struct {
-	pthread_mutex_t mutex;             /* of the first use */
+	pthread_mutex_t mutex; /* of the first use */
 	_Atomic(struct task *) root;
 	struct object host;
 	pthread_key_t thread_key;
@@ -50,7 +50,7 @@ void kernel_at_thread_exit(struct thread *thread)
  * old kernel is touched: it is forgotten, and a new one is made on the child's first call. */
 static void kernel_after_fork(void)
 {
-	static struct task *forgotten_root;    /* reachable, for leak checkers */
+	static struct task *forgotten_root; /* reachable, for leak checkers */
 
 	forgotten_root = kernel.root;
 	(void)forgotten_root;
@@ -59,6 +59,7 @@ static void kernel_after_fork(void)
 	pthread_mutex_init(&kernel.mutex, NULL);
 	pthread_setspecific(kernel.thread_key, NULL);
 	thread_forget_all();
+	task_forget_all();
 	memory_forget();
 	message_forget_reserve();
 	count_forget();
@@ -89,6 +90,7 @@ struct task *kernel_root_task(void)
 		root = task_new(NULL);
 		if (!root || !object_init(&kernel.host, OBJECT_HOST) || !message_init_reserve())
 			abort();
+		task_ref(root); /* it may be terminated, but threads that come later still begin in it */
 		atomic_store_explicit(&kernel.root, root, memory_order_release);
 	}
 	pthread_mutex_unlock(&kernel.mutex);

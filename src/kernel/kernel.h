@@ -9,7 +9,7 @@ struct task;
 struct thread;
 
 /* Made on first use. Abort when there is no memory for them: nothing could be reported to anybody. */
-struct task *kernel_root_task(void);      /* the task of every thread that has entered no other; borrowed */
+struct task *kernel_root_task(void); /* the task of every thread that has entered no other; borrowed */
 struct object *kernel_host(void);
 
 /* What the layers above want to hear. Set once, before any thread calls in. */

@@ -23,26 +23,26 @@
 enum region_state { IN_FLIGHT, OWNED, SPARE };
 
 struct region {
-	uintptr_t start, end;           /* start < end */
+	uintptr_t start, end; /* start < end */
 	enum region_state state;
-	bool may_be_spare;              /* all its pages were made for a message, not by memory_allocate() */
-	const void *owner;              /* if OWNED */
-	struct region *next, **prev;    /* OWNED, SPARE: in a list; next also chains regions that are to be freed */
+	bool may_be_spare;	     /* all its pages were made for a message, not by memory_allocate() */
+	const void *owner;	     /* if OWNED */
+	struct region *next, **prev; /* OWNED, SPARE: in a list; next also chains regions that are to be freed */
 };
 
 enum {
 	BUCKETS = 256,
-	SPARE_PAGES_EACH = 16,          /* the largest spare region */
+	SPARE_PAGES_EACH = 16, /* the largest spare region */
 	SPARE_PAGES_ALL = 1024,
 };
 
 static struct {
-	struct lock lock;               /* guards the rest */
+	struct lock lock; /* guards the rest */
 	void *tree;
 	struct region *owned[BUCKETS];
-	struct region *spare[SPARE_PAGES_EACH];         /* [n - 1]: of n pages */
+	struct region *spare[SPARE_PAGES_EACH]; /* [n - 1]: of n pages */
 	size_t n_spare_pages;
-	void *forgotten;                /* the tree from before the last fork: lost on purpose, but not leaked */
+	void *forgotten; /* the tree from before the last fork: lost on purpose, but not leaked */
 } registry = { .lock = LOCK_INIT(RANK_MEMORY) };
 
 static int region_compare(const void *a, const void *b)
@@ -183,7 +183,7 @@ static bool region_split_locked(uintptr_t at)
 
 	if (!low || low->start == at)
 		return true;
-	if (low->state == SPARE)                /* only what is stale is split then */
+	if (low->state == SPARE) /* only what is stale is split then */
 		region_disown_locked(low);
 	high = region_new(at, low->end - at);
 	if (!high)
@@ -304,8 +304,9 @@ static kern_return_t pages_obtain(vm_address_t *address, size_t bytes, bool anyw
 			return KERN_INVALID_ADDRESS;
 		p = pages_map_at((void *)start, bytes);
 		if (!p)
-			return errno == EEXIST ? KERN_NO_SPACE :
-			       errno == ENOMEM ? KERN_RESOURCE_SHORTAGE : KERN_INVALID_ADDRESS;
+			return errno == EEXIST	 ? KERN_NO_SPACE
+			       : errno == ENOMEM ? KERN_RESOURCE_SHORTAGE
+						 : KERN_INVALID_ADDRESS;
 	}
 	*address = (vm_address_t)p;
 	return KERN_SUCCESS;
@@ -525,7 +526,7 @@ mach_msg_return_t memory_take(struct memory *m, const void *user, size_t size, b
 	if (how == TAKE_COPY_AND_FREE && !mr) {
 		kern_return_t kr = memory_deallocate((vm_address_t)user, size);
 
-		if (kr) {               /* another thread freed or sent it meanwhile, or no memory */
+		if (kr) { /* another thread freed or sent it meanwhile, or no memory */
 			memory_drop(m);
 			mr = kr == KERN_RESOURCE_SHORTAGE ? MACH_SEND_NO_BUFFER : MACH_SEND_INVALID_MEMORY;
 		}
@@ -572,7 +573,7 @@ void memory_release(const void *owner)
 
 	lock_take(&registry.lock);
 	for (r = *region_bucket(owner); r; r = next) {
-		next = r->next;         /* r is in another list then */
+		next = r->next; /* r is in another list then */
 		if (r->owner == owner)
 			region_discard_locked(r, &gone);
 	}

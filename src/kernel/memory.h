@@ -42,8 +42,8 @@
 
 /* Bytes in flight. Zeroed: none. Whoever has it gives it or drops it, once; both leave it zeroed. */
 struct memory {
-	void *address;          /* page aligned; NULL if size is 0 */
-	size_t size;            /* in bytes as sent; the pages are the rounded range */
+	void *address; /* page aligned; NULL if size is 0 */
+	size_t size;   /* in bytes as sent; the pages are the rounded range */
 };
 
 /* Zero pages for owner (not NULL). Not anywhere: exactly at *address, truncated to a page.

@@ -61,7 +61,8 @@ static void message_init(struct message *m, uint32_t size)
 	m->size = size;
 	list_init(&m->port_link);
 	list_init(&m->set_link);
-	m->dest = m->reply = (struct right){ NULL, RIGHT_NONE };
+	m->dest = (struct right){ NULL, RIGHT_NONE }; /* each for itself: a copy of what was just stored would stall */
+	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
@@ -158,7 +159,7 @@ void message_free(struct message *m)
 		free(m->items);
 	if (m->capacity == MESSAGE_SMALL_IMAGE) {
 		thread = thread_self();
-		if (thread->n_cached < CACHE_MAX) {
+		if (thread->n_cached + 1 <= CACHE_MAX) {
 			list_prepend(&thread->message_cache, &m->port_link);
 			thread->n_cached++;
 			return;

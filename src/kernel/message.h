@@ -23,9 +23,9 @@
 struct accept_request;
 
 enum item_kind {
-	ITEM_INLINE_RIGHTS,  /* names in the image at offset */
-	ITEM_ARRAY_RIGHTS,   /* names in memory, whose address is in the image at offset */
-	ITEM_MEMORY,         /* bytes in memory, likewise */
+	ITEM_INLINE_RIGHTS, /* names in the image at offset */
+	ITEM_ARRAY_RIGHTS,  /* names in memory, whose address is in the image at offset */
+	ITEM_MEMORY,	    /* bytes in memory, likewise */
 };
 
 struct item {
@@ -33,31 +33,31 @@ struct item {
 	enum right_kind right;
 	uint32_t offset, n_rights;
 	union {
-		struct port *port;    /* n_rights == 1 */
-		struct port **ports;  /* malloc'ed otherwise */
+		struct port *port;   /* n_rights == 1 */
+		struct port **ports; /* malloc'ed otherwise */
 	};
 	struct memory memory;
 };
 
 #define MESSAGE_INLINE_ITEMS 2
-#define MESSAGE_SMALL_IMAGE  256  /* bytes; messages up to this come from a per-thread cache */
+#define MESSAGE_SMALL_IMAGE  256 /* bytes; messages up to this come from a per-thread cache */
 
 struct message {
 	struct list port_link, set_link;
 	struct right dest, reply;
-	struct accept_request *accept;  /* whom to tell when it leaves the queue; NULL mostly */
-	uint32_t size;                  /* of the image, header included */
+	struct accept_request *accept; /* whom to tell when it leaves the queue; NULL mostly */
+	uint32_t size;		       /* of the image, header included */
 	uint32_t capacity;
 	uint32_t n_items, items_capacity;
-	struct item *items;             /* inline_items until there are more */
-	unsigned cpu;                   /* on which the sender ran */
-	bool is_circular;               /* carries a receive right that could never be received */
-	bool is_complex;                /* carries rights or out-of-line memory, be it none of them */
+	struct item *items; /* inline_items until there are more */
+	unsigned cpu;	    /* on which the sender ran */
+	bool is_circular;   /* carries a receive right that could never be received */
+	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
 
 	/* written when it is received */
 	bool has_payload;
 	mach_port_seqno_t seqno;
-	enum right_kind local_type;     /* what dest was */
+	enum right_kind local_type; /* what dest was */
 	mach_port_name_t local_name;
 	unsigned long payload;
 
@@ -65,8 +65,9 @@ struct message {
 	union {
 		mach_msg_header_t header;
 		struct {
-			struct { } nothing;             /* a flexible array may not be alone */
-			unsigned char image[];          /* capacity bytes */
+			struct {
+			} nothing;	       /* a flexible array may not be alone */
+			unsigned char image[]; /* capacity bytes */
 		};
 	};
 };
@@ -76,8 +77,8 @@ struct message *message_new(uint32_t size);
 /* As message_new() for a small one, but does not return without: there is a reserve, and when that is used up it waits
  * for memory. No lock may be held. */
 struct message *message_new_certain(uint32_t size);
-bool message_init_reserve(void);     /* before the first; false: no memory */
-void message_forget_reserve(void);   /* after fork, in the child */
+bool message_init_reserve(void);   /* before the first; false: no memory */
+void message_forget_reserve(void); /* after fork, in the child */
 /* Memory only: rights and items have been taken out or moved on. */
 void message_free(struct message *m);
 /* The message and everything in it, with all consequences. No lock may be held. Messages found inside (in the queue of

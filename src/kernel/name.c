@@ -63,29 +63,31 @@ void name_check_dead_locked(struct space *space, struct name *name)
 	port_unref(p);
 }
 
-/* Withdraws the dead-name request of a name; the notice, now one of port-deleted, or NULL. */
-static struct message *name_cancel_dead_request_locked(struct name *name)
+bool name_end_request_locked(struct space *space, struct name *name, struct after *after)
 {
 	struct message *notice = name->dead_request;
+	bool is_alive;
 
-	name->dead_request = NULL;
 	if (!notice)
-		return NULL;
+		return true;
 	lock_take(&name->port->lock);
-	if (port_is_dead(name->port)) {
-		notice = NULL;   /* it is on its way as a dead-name notification */
-	} else {
+	is_alive = !port_is_dead(name->port);
+	if (is_alive) {
 		list_unlink(&notice->port_link);
 		notice_set_value(notice, MACH_NOTIFY_PORT_DELETED, name->name);
+		assert(!after->port_deleted);
+		after->port_deleted = notice;
+		name->dead_request = NULL;
 	}
 	lock_drop(&name->port->lock);
-	return notice;
+	if (!is_alive)
+		name_check_dead_locked(space, name);
+	return is_alive;
 }
 
-void name_remove_locked(struct space *space, struct name *name, struct after *after)
+void name_remove_locked(struct space *space, struct name *name)
 {
-	assert(!after->port_deleted);
-	after->port_deleted = name_cancel_dead_request_locked(name);
+	assert(!name->dead_request);
 	if (name_is_indexed(name))
 		space_unindex_port_locked(space, name);
 	name_forget_accept_locked(name);
@@ -94,12 +96,15 @@ void name_remove_locked(struct space *space, struct name *name, struct after *af
 
 void name_clear_locked(struct space *space, struct name *name, struct after *after)
 {
-	struct port *p = name->port;
-	mach_port_type_t type = name->type;
+	mach_port_type_t type;
+	struct port *p;
 
+	(void)name_end_request_locked(space, name, after);
+	p = name->port;
+	type = name->type;
 	if (type & MACH_PORT_TYPE_PORT_SET)
 		after->set = name->set;
-	name_remove_locked(space, name, after);
+	name_remove_locked(space, name);
 	if (!(type & MACH_PORT_TYPE_PORT_RIGHTS))
 		return;
 	if (type & MACH_PORT_TYPE_SEND_ONCE) {
@@ -171,7 +176,7 @@ static void name_hold_locked(struct space *space, struct name *name, mach_port_r
 	case MACH_PORT_RIGHT_RECEIVE:
 		name->port = new.port;
 		lock_take(&new.port->lock);
-		port_enter_space_locked(new.port, space, name->name);
+		port_enter_space_locked(new.port, space, name);
 		lock_drop(&new.port->lock);
 		break;
 	case MACH_PORT_RIGHT_PORT_SET:
@@ -185,7 +190,7 @@ static void name_hold_locked(struct space *space, struct name *name, mach_port_r
 
 /* @number: MACH_PORT_NULL for a name of the kernel's choice. */
 static kern_return_t name_allocate_locked(struct space *space, mach_port_right_t right, union new_right new,
-                                          mach_port_name_t number, mach_port_name_t *chosen)
+					  mach_port_name_t number, mach_port_name_t *chosen)
 {
 	struct name *name;
 
@@ -205,7 +210,7 @@ static kern_return_t name_allocate_locked(struct space *space, mach_port_right_t
 }
 
 static kern_return_t name_allocate_any(struct space *space, mach_port_right_t right, mach_port_name_t number,
-                                       mach_port_name_t *chosen)
+				       mach_port_name_t *chosen)
 {
 	union new_right new = { NULL };
 	kern_return_t r = new_right_make(right, &new);
@@ -267,23 +272,40 @@ kern_return_t name_rename(struct space *space, mach_port_name_t old, mach_port_n
 	return r;
 }
 
-/* Fewer user references of a dead name or a send right; the last takes the right along. */
-static void name_drop_urefs_locked(struct space *space, struct name *name, uint32_t n, struct after *after)
+/* Fewer user references of a dead name or a send right; the last takes the right along. False: what was a send right is
+ * a dead name by now, and nothing was dropped. */
+static bool name_drop_urefs_locked(struct space *space, struct name *name, uint32_t n, struct after *after)
 {
 	struct port *p = name->port;
 
 	assert(n <= name->urefs);
+	if (n == name->urefs && !(name->type & MACH_PORT_TYPE_RECEIVE)) {
+		if (!name_end_request_locked(space, name, after))
+			return false;
+		name_clear_locked(space, name, after);
+		return true;
+	}
 	name->urefs -= n;
 	if (name->urefs > 0)
-		return;
-	if (!(name->type & MACH_PORT_TYPE_RECEIVE)) {
-		name_clear_locked(space, name, after);
-		return;
-	}
+		return true;
 	name->type &= ~MACH_PORT_TYPE_SEND;
 	lock_take(&p->lock);
 	after->no_senders = port_drop_send_locked(p);
 	lock_drop(&p->lock);
+	return true;
+}
+
+static kern_return_t name_deallocate_locked(struct space *space, struct name *name, struct after *after)
+{
+	if (name->type & MACH_PORT_TYPE_SEND_ONCE && name_end_request_locked(space, name, after)) {
+		name_clear_locked(space, name, after);
+		return KERN_SUCCESS;
+	}
+	if (!(name->type & (MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_DEAD_NAME)))
+		return KERN_INVALID_RIGHT;
+	if (!name_drop_urefs_locked(space, name, 1, after))
+		(void)name_drop_urefs_locked(space, name, 1, after); /* a reference of the dead name, then */
+	return KERN_SUCCESS;
 }
 
 kern_return_t name_deallocate(struct space *space, mach_port_name_t number)
@@ -295,15 +317,26 @@ kern_return_t name_deallocate(struct space *space, mach_port_name_t number)
 	if (r)
 		return r;
 	after_init(&after);
-	if (name->type & (MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_DEAD_NAME))
-		name_drop_urefs_locked(space, name, 1, &after);
-	else if (name->type & MACH_PORT_TYPE_SEND_ONCE)
-		name_clear_locked(space, name, &after);
-	else
-		r = KERN_INVALID_RIGHT;
+	r = name_deallocate_locked(space, name, &after);
 	lock_drop(&space->lock);
 	after_run(&after);
 	return r;
+}
+
+void name_deallocate_implicit(struct space *space, struct port *p)
+{
+	struct after after;
+	struct name *name;
+
+	after_init(&after);
+	lock_take(&space->lock);
+	name = space_lookup_port_locked(space, p);
+	if (name && name->is_implicit) {
+		name->is_implicit = false;
+		(void)name_deallocate_locked(space, name, &after);
+	}
+	lock_drop(&space->lock);
+	after_run(&after);
 }
 
 kern_return_t name_destroy(struct space *space, mach_port_name_t number)
@@ -339,7 +372,7 @@ static bool right_is_counted(mach_port_right_t right)
 }
 
 kern_return_t name_get_refs(struct space *space, mach_port_name_t number, mach_port_right_t right,
-                            mach_port_urefs_t *urefs)
+			    mach_port_urefs_t *urefs)
 {
 	struct name *name;
 	kern_return_t r;
@@ -377,8 +410,7 @@ static void name_drop_receive_locked(struct space *space, struct name *name, str
 	after->dying = p;
 }
 
-static kern_return_t name_mod_counted_locked(struct space *space, struct name *name, int64_t delta,
-                                             struct after *after)
+static kern_return_t name_mod_counted_locked(struct space *space, struct name *name, int64_t delta, struct after *after)
 {
 	uint32_t max = name->type & MACH_PORT_TYPE_DEAD_NAME ? UREFS_MAX : UREFS_MAX - 1;
 	int64_t urefs = (int64_t)name->urefs + delta;
@@ -387,15 +419,15 @@ static kern_return_t name_mod_counted_locked(struct space *space, struct name *n
 		return KERN_INVALID_VALUE;
 	if (urefs > max)
 		return KERN_UREFS_OVERFLOW;
-	if (delta < 0)
-		name_drop_urefs_locked(space, name, (uint32_t)-delta, after);
-	else
+	if (delta >= 0)
 		name->urefs = (uint32_t)urefs;
+	else if (!name_drop_urefs_locked(space, name, (uint32_t)-delta, after))
+		return KERN_INVALID_RIGHT;
 	return KERN_SUCCESS;
 }
 
 static kern_return_t name_mod_refs_locked(struct space *space, struct name *name, mach_port_right_t right,
-                                          mach_port_delta_t delta, struct after *after)
+					  mach_port_delta_t delta, struct after *after)
 {
 	if (!(name->type & MACH_PORT_TYPE(right)))
 		return KERN_INVALID_RIGHT;
@@ -407,13 +439,15 @@ static kern_return_t name_mod_refs_locked(struct space *space, struct name *name
 		return KERN_INVALID_VALUE;
 	if (right == MACH_PORT_RIGHT_RECEIVE)
 		name_drop_receive_locked(space, name, after);
-	else
+	else if (name_end_request_locked(space, name, after))
 		name_clear_locked(space, name, after);
+	else
+		return KERN_INVALID_RIGHT; /* the send-once right has just died */
 	return KERN_SUCCESS;
 }
 
 kern_return_t name_mod_refs(struct space *space, mach_port_name_t number, mach_port_right_t right,
-                            mach_port_delta_t delta)
+			    mach_port_delta_t delta)
 {
 	struct after after;
 	struct name *name;
@@ -449,7 +483,7 @@ kern_return_t name_lock_receive(struct space *space, mach_port_name_t number, st
 }
 
 static kern_return_t name_move_member_locked(struct space *space, struct name *member, mach_port_name_t number,
-                                             struct after *after)
+					     struct after *after)
 {
 	struct name *name = NULL;
 	struct port *p = member->port;
@@ -512,7 +546,7 @@ static kern_return_t portset_list_members_locked(struct portset *set, mach_port_
 }
 
 kern_return_t name_get_set_status(struct space *space, mach_port_name_t set, mach_port_name_t **members,
-                                  uint32_t *n_members)
+				  uint32_t *n_members)
 {
 	struct name *name;
 	kern_return_t r = name_lock(space, set, &name);

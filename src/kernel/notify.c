@@ -85,7 +85,7 @@ void notify_send_once(struct port *p)
 
 void notify_port_destroyed(struct message *notice, struct port *p)
 {
-	struct item *item = message_add_item(notice);   /* cannot fail: the first is inline */
+	struct item *item = message_add_item(notice); /* cannot fail: the first is inline */
 
 	item->kind = ITEM_INLINE_RIGHTS;
 	item->right = RIGHT_RECEIVE;
@@ -105,7 +105,7 @@ static void request_replace(struct message **slot, struct message *notice, struc
 }
 
 static kern_return_t request_port_destroyed(struct space *space, mach_port_name_t name, mach_port_mscount_t sync,
-                                            struct message *notice, struct right *previous)
+					    struct message *notice, struct right *previous)
 {
 	struct port *p;
 	kern_return_t r;
@@ -121,7 +121,7 @@ static kern_return_t request_port_destroyed(struct space *space, mach_port_name_
 }
 
 static kern_return_t request_no_senders(struct space *space, mach_port_name_t name, mach_port_mscount_t sync,
-                                        struct message *notice, struct right *previous)
+					struct message *notice, struct right *previous)
 {
 	struct port *p;
 	bool is_due;
@@ -141,7 +141,7 @@ static kern_return_t request_no_senders(struct space *space, mach_port_name_t na
 
 /* A name that is dead already: tells so at once, if that was asked for. */
 static kern_return_t request_already_dead_locked(struct name *name, mach_port_mscount_t sync,
-                                                 const struct message *notice)
+						 const struct message *notice)
 {
 	if (name->type != MACH_PORT_TYPE_DEAD_NAME)
 		return KERN_INVALID_RIGHT;
@@ -182,7 +182,7 @@ bool notify_attach_locked(struct name *name, struct message *notice)
 }
 
 static kern_return_t request_dead_name(struct space *space, mach_port_name_t number, mach_port_mscount_t sync,
-                                       struct message *notice, struct right *previous)
+				       struct message *notice, struct right *previous)
 {
 	struct name *name;
 	bool is_due = false;
@@ -208,7 +208,7 @@ static kern_return_t request_dead_name(struct space *space, mach_port_name_t num
 }
 
 static kern_return_t request_by_id(struct space *space, mach_port_name_t name, mach_msg_id_t id,
-                                   mach_port_mscount_t sync, struct message *notice, struct right *previous)
+				   mach_port_mscount_t sync, struct message *notice, struct right *previous)
 {
 	switch (id) {
 	case MACH_NOTIFY_PORT_DESTROYED:
@@ -223,7 +223,7 @@ static kern_return_t request_by_id(struct space *space, mach_port_name_t name, m
 }
 
 kern_return_t notify_request(struct space *space, mach_port_name_t name, mach_msg_id_t id, mach_port_mscount_t sync,
-                             const struct right *notify, struct right *previous)
+			     const struct right *notify, struct right *previous)
 {
 	struct message *notice = NULL;
 	kern_return_t r;

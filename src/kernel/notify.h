@@ -41,7 +41,7 @@ void notify_send_once(struct port *p);
  *   KERN_INVALID_VALUE (id, or sync with port-destroyed), KERN_INVALID_NAME, KERN_INVALID_RIGHT,
  *   KERN_INVALID_ARGUMENT (a dead name, and sync 0), KERN_UREFS_OVERFLOW, KERN_RESOURCE_SHORTAGE, KERN_INVALID_TASK */
 kern_return_t notify_request(struct space *space, mach_port_name_t name, mach_msg_id_t id, mach_port_mscount_t sync,
-                             const struct right *notify, struct right *previous);
+			     const struct right *notify, struct right *previous);
 
 /* Makes @notice, armed, the dead-name request of a name that has none. False: its port has died meanwhile. */
 bool notify_attach_locked(struct name *name, struct message *notice);

@@ -21,15 +21,20 @@ bool object_init(struct object *object, enum object_type type)
 	if (!object->port)
 		return false;
 	lock_take(&object->port->lock);
-	port_ref_locked(object->port);   /* one for the receive right, one for the object */
+	port_ref_locked(object->port); /* one for the receive right, one for the object */
 	port_enter_kernel_locked(object->port, object);
 	lock_drop(&object->port->lock);
 	return true;
 }
 
-void object_deinit(struct object *object)
+void object_end(struct object *object)
 {
 	port_destroy(object->port);
+}
+
+void object_deinit(struct object *object)
+{
+	assert(port_is_dead(object->port));
 	port_unref(object->port);
 	object->port = NULL;
 }
@@ -124,14 +129,5 @@ mach_port_name_t object_name(struct space *space, struct object *object)
 
 void object_unname(struct space *space, struct object *object)
 {
-	mach_port_name_t number = MACH_PORT_NULL;
-	struct name *name;
-
-	lock_take(&space->lock);
-	name = space_lookup_port_locked(space, object->port);
-	if (name && name->is_implicit)
-		number = name->name;
-	lock_drop(&space->lock);
-	if (number != MACH_PORT_NULL)
-		name_deallocate(space, number);
+	name_deallocate_implicit(space, object->port);
 }

@@ -16,12 +16,15 @@ enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST };
 
 struct object {
 	enum object_type type;
-	struct port *port;      /* one reference; the object's death is the port's death */
+	struct port *port; /* one reference; the object's death is the port's death */
 };
 
 /* Makes the object's port; false: no memory. */
 bool object_init(struct object *object, enum object_type type);
-/* The object is going: its port dies, and nobody can find the object through it any more. */
+/* The object is going: its port dies, and nobody can find the object through it any more. The port's memory stays: who
+ * acts in a task that has ended may still ask for its port, and finds it dead. */
+void object_end(struct object *object);
+/* Gives back the port of an object that has ended. */
 void object_deinit(struct object *object);
 
 /* A message came for a kernel object. Takes it; answers MIG_BAD_ID where an answer is possible. */

@@ -10,6 +10,7 @@
 #include "kernel/notify.h"
 #include "kernel/portset.h"
 #include "kernel/send.h"
+#include "kernel/space.h"
 #include "kernel/waiter.h"
 
 struct lock transit_lock = LOCK_INIT(RANK_TRANSIT);
@@ -67,11 +68,12 @@ void port_unref(struct port *p)
 	port_unlock_unref(p);
 }
 
-void port_enter_space_locked(struct port *p, struct space *space, mach_port_name_t name)
+void port_enter_space_locked(struct port *p, struct space *space, struct name *entry)
 {
 	assert(p->where == PORT_IN_MESSAGE);
 	p->space = space;
-	p->name = name;
+	p->entry = entry;
+	p->name = entry->name;
 	port_set_where_locked(p, PORT_IN_SPACE);
 }
 
@@ -98,6 +100,7 @@ void port_leave_space_locked(struct port *p, struct after *after)
 	p->mscount = 0;
 	p->seqno = 0;
 	p->has_payload = false;
+	p->entry = NULL;
 	p->name = MACH_PORT_NULL;
 	port_set_where_locked(p, PORT_IN_MESSAGE);
 }
@@ -184,7 +187,7 @@ void port_drop_send(struct port *p)
 
 /* What a dying port leaves behind. */
 struct remains {
-	struct list messages;          /* queued, then those of blocked senders */
+	struct list messages; /* queued, then those of blocked senders */
 	struct list dead_requests;
 	struct message *no_senders;
 	struct after after;

@@ -10,7 +10,7 @@
  * Locks: everything is guarded by port.lock, except
  *   where         written under the lock, readable without it (a port that is dead stays dead)
  *   dest          guarded by transit_lock, so that chains of ports in transit hold still while one is followed
- *   name          written under the locks of both the port and its space, so either is enough to read it
+ *   entry, name   written under the locks of both the port and its space, so either is enough to read them
  *   set_link      guarded by set->lock
  * Rank: space, transit, port, set. A thread locks at most one port at a time.
  */
@@ -29,36 +29,37 @@ struct object;
 struct portset;
 
 enum port_where {
-	PORT_IN_SPACE,    /* space, name: a task holds the receive right */
-	PORT_IN_MESSAGE,  /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
-	PORT_IN_KERNEL,   /* object: a task, a thread, a host; messages go to object_deliver() */
-	PORT_IS_DEAD,     /* final */
+	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
+	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
+	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to object_deliver() */
+	PORT_IS_DEAD,	 /* final */
 };
 
 struct port {
 	struct lock lock;
 	_Atomic(enum port_where) where;
 	union {
-		struct space *space;    /* not referenced: a space outlives its receive rights */
+		struct space *space; /* not referenced: a space outlives its receive rights */
 		struct object *object;
 	};
-	struct port *dest;              /* one reference; guarded by transit_lock, NULL unless in a message */
+	struct port *dest;  /* one reference; guarded by transit_lock, NULL unless in a message */
+	struct name *entry; /* IN_SPACE: where it is named, and its number there */
 	mach_port_name_t name;
 	uint32_t n_refs;
-	uint32_t n_srights, n_sorights;  /* named and naked */
-	mach_port_mscount_t mscount;     /* make-send count */
-	mach_port_seqno_t seqno;         /* of the next message received */
-	uint32_t n_queued, qlimit;       /* messages; sends through send-once rights ignore the limit */
+	uint32_t n_srights, n_sorights; /* named and naked */
+	mach_port_mscount_t mscount;	/* make-send count */
+	mach_port_seqno_t seqno;	/* of the next message received */
+	uint32_t n_queued, qlimit;	/* messages; sends through send-once rights ignore the limit */
 	bool has_payload;
 	unsigned long payload;
-	struct list messages;            /* message.port_link, oldest first */
-	struct list receivers;           /* waiter.link: blocked, newest first; empty while the port is in a set */
-	struct list senders;             /* waiter.link: blocked on a full queue, oldest first, each with its message */
-	struct portset *set;             /* one reference */
-	struct list set_link;            /* in set->members */
-	struct message *no_senders;      /* the notices that were asked for, ready to be sent */
+	struct list messages;	    /* message.port_link, oldest first */
+	struct list receivers;	    /* waiter.link: blocked, newest first; empty while the port is in a set */
+	struct list senders;	    /* waiter.link: blocked on a full queue, oldest first, each with its message */
+	struct portset *set;	    /* one reference */
+	struct list set_link;	    /* in set->members */
+	struct message *no_senders; /* the notices that were asked for, ready to be sent */
 	struct message *port_destroyed;
-	struct list dead_requests;       /* message.port_link: one dead-name notice for each name that asked */
+	struct list dead_requests; /* message.port_link: one dead-name notice for each name that asked */
 };
 
 /* Orders all moves of receive rights into and out of messages. Rank TRANSIT. */
@@ -79,7 +80,7 @@ void port_unref(struct port *p);
 void port_unlock_unref(struct port *p);
 
 /* The receive right comes to a name of a space. The space's lock is held. */
-void port_enter_space_locked(struct port *p, struct space *space, mach_port_name_t name);
+void port_enter_space_locked(struct port *p, struct space *space, struct name *entry);
 void port_enter_kernel_locked(struct port *p, struct object *object);
 /* The receive right leaves its space: counts restart, the payload and the port set are forgotten, blocked receivers get
  * MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */

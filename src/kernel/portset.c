@@ -87,6 +87,7 @@ void portset_add_locked(struct portset *set, struct port *p, struct after *after
 		list_append(&set->messages, &m->set_link);
 	portset_deliver_queue_locked(set, p, after);
 	lock_drop(&set->lock);
+	send_admit_locked(p, after); /* what was delivered made room */
 }
 
 void portset_remove_locked(struct port *p)

@@ -23,15 +23,15 @@ struct port;
 
 struct portset {
 	struct lock lock;
-	uint32_t n_refs;            /* its name, its members, threads that wait on it */
-	bool is_dead;               /* the name is gone */
-	_Atomic mach_port_name_t name;  /* written under the lock of its space */
-	struct list members;        /* port.set_link */
-	struct list messages;       /* message.set_link, oldest first */
-	struct list receivers;      /* waiter.link, newest first */
+	uint32_t n_refs;	       /* its name, its members, threads that wait on it */
+	bool is_dead;		       /* the name is gone */
+	_Atomic mach_port_name_t name; /* written under the lock of its space */
+	struct list members;	       /* port.set_link */
+	struct list messages;	       /* message.set_link, oldest first */
+	struct list receivers;	       /* waiter.link, newest first */
 };
 
-struct portset *portset_new(void);   /* one reference, the caller's; NULL: no memory */
+struct portset *portset_new(void); /* one reference, the caller's; NULL: no memory */
 void portset_ref_locked(struct portset *set);
 void portset_unref(struct portset *set);
 void portset_unlock_unref(struct portset *set);

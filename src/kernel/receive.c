@@ -60,7 +60,7 @@ void receive_requeue_locked(struct port *p, struct message *m)
 
 /* The oldest message @m of a port. MACH_MSG_SUCCESS: it has been taken. */
 static mach_msg_return_t receive_take_locked(struct reception *rx, struct port *p, struct message *m,
-                                             struct after *after)
+					     struct after *after)
 {
 	enum right_kind dest = m->dest.kind;
 
@@ -212,7 +212,7 @@ static mach_msg_return_t receive_by_name(struct reception *rx, struct space *spa
 }
 
 mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const struct receive_limits *limits,
-                          const struct deadline *deadline, struct message **message, mach_msg_size_t *size)
+			  const struct deadline *deadline, struct message **message, mach_msg_size_t *size)
 {
 	struct reception rx = { .thread = thread, .limits = limits, .deadline = deadline };
 	mach_msg_return_t r = receive_by_name(&rx, thread->task->space, name);

@@ -15,9 +15,9 @@ struct port;
 struct thread;
 
 struct receive_limits {
-	mach_msg_size_t max_size;  /* of the user's buffer */
-	bool leaves_large;         /* MACH_RCV_LARGE */
-	bool buffer_is_bad;        /* no message may be taken off the queue */
+	mach_msg_size_t max_size; /* of the user's buffer */
+	bool leaves_large;	  /* MACH_RCV_LARGE */
+	bool buffer_is_bad;	  /* no message may be taken off the queue */
 };
 
 /* Takes a message from @name, a receive right or a port set of the thread's task; waits for one until @deadline (NULL:
@@ -27,7 +27,7 @@ struct receive_limits {
  *   MACH_RCV_INVALID_DATA   buffer_is_bad, and there is a message, which stays queued
  *   MACH_RCV_INVALID_NAME, _IN_SET, _TIMED_OUT, _INTERRUPTED, _PORT_DIED, _PORT_CHANGED */
 mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const struct receive_limits *limits,
-                          const struct deadline *deadline, struct message **message, mach_msg_size_t *size);
+			  const struct deadline *deadline, struct message **message, mach_msg_size_t *size);
 
 /* A message leaves its port, which is locked, in two steps: what the receiver will see is written into the message (a
  * step that can be taken back by restoring m->dest); then the port is told. */

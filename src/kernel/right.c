@@ -9,39 +9,19 @@
 #include "kernel/port.h"
 #include "kernel/space.h"
 
-enum right_kind right_kind_of(mach_msg_type_name_t disposition)
-{
-	switch (disposition) {
-	case MACH_MSG_TYPE_MOVE_RECEIVE:
-		return RIGHT_RECEIVE;
-	case MACH_MSG_TYPE_MOVE_SEND:
-	case MACH_MSG_TYPE_COPY_SEND:
-	case MACH_MSG_TYPE_MAKE_SEND:
-		return RIGHT_SEND;
-	case MACH_MSG_TYPE_MOVE_SEND_ONCE:
-	case MACH_MSG_TYPE_MAKE_SEND_ONCE:
-		return RIGHT_SEND_ONCE;
-	default:
-		return RIGHT_NONE;
-	}
-}
-
 /* What a name must hold for a disposition. A dead name passes for what it may have been. */
 static mach_port_type_t type_needed(mach_msg_type_name_t disposition)
 {
-	switch (disposition) {
-	case MACH_MSG_TYPE_MOVE_RECEIVE:
-	case MACH_MSG_TYPE_MAKE_SEND:
-	case MACH_MSG_TYPE_MAKE_SEND_ONCE:
-		return MACH_PORT_TYPE_RECEIVE;
-	case MACH_MSG_TYPE_MOVE_SEND:
-	case MACH_MSG_TYPE_COPY_SEND:
-		return MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_DEAD_NAME;
-	case MACH_MSG_TYPE_MOVE_SEND_ONCE:
-		return MACH_PORT_TYPE_SEND_ONCE | MACH_PORT_TYPE_DEAD_NAME;
-	default:
-		return MACH_PORT_TYPE_NONE;
-	}
+	static const mach_port_type_t needed[] = {
+		[MACH_MSG_TYPE_MOVE_RECEIVE] = MACH_PORT_TYPE_RECEIVE,
+		[MACH_MSG_TYPE_MAKE_SEND] = MACH_PORT_TYPE_RECEIVE,
+		[MACH_MSG_TYPE_MAKE_SEND_ONCE] = MACH_PORT_TYPE_RECEIVE,
+		[MACH_MSG_TYPE_MOVE_SEND] = MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_DEAD_NAME,
+		[MACH_MSG_TYPE_COPY_SEND] = MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_DEAD_NAME,
+		[MACH_MSG_TYPE_MOVE_SEND_ONCE] = MACH_PORT_TYPE_SEND_ONCE | MACH_PORT_TYPE_DEAD_NAME,
+	};
+
+	return disposition < sizeof needed / sizeof *needed ? needed[disposition] : MACH_PORT_TYPE_NONE;
 }
 
 bool right_copyin_allowed_locked(const struct name *name, mach_msg_type_name_t disposition)
@@ -50,11 +30,10 @@ bool right_copyin_allowed_locked(const struct name *name, mach_msg_type_name_t d
 }
 
 /* One reference of a dead name, unless it is only copied. */
-static void copyin_dead_locked(struct space *space, struct name *name, mach_msg_type_name_t disposition,
-                               struct after *after)
+static void copyin_dead_locked(struct space *space, struct name *name, mach_msg_type_name_t disposition)
 {
 	if (disposition != MACH_MSG_TYPE_COPY_SEND && --name->urefs == 0)
-		name_remove_locked(space, name, after);
+		name_remove_locked(space, name);
 }
 
 static void copyin_make_locked(struct port *p, mach_msg_type_name_t disposition)
@@ -73,6 +52,8 @@ static void copyin_receive_locked(struct space *space, struct name *name, struct
 	struct port *p = name->port;
 	bool has_send = name->type & MACH_PORT_TYPE_SEND;
 
+	if (!has_send)
+		(void)name_end_request_locked(space, name, after);
 	lock_take(&p->lock);
 	port_leave_space_locked(p, after);
 	if (has_send)
@@ -82,7 +63,7 @@ static void copyin_receive_locked(struct space *space, struct name *name, struct
 		name->type = MACH_PORT_TYPE_SEND;
 		space_index_port_locked(space, name);
 	} else {
-		name_remove_locked(space, name, after);
+		name_remove_locked(space, name);
 	}
 }
 
@@ -99,6 +80,20 @@ static bool copyin_copy_locked(struct port *p)
 	return is_alive;
 }
 
+/* The only right of the name, and the name's share of the port with it. */
+static bool copyin_move_last_locked(struct space *space, struct name *name, struct after *after)
+{
+	if (!name_end_request_locked(space, name, after))
+		return false;
+	name_remove_locked(space, name);
+	return true;
+}
+
+bool right_copy_send_locked(const struct name *name)
+{
+	return (name->type & MACH_PORT_TYPE_SEND) && copyin_copy_locked(name->port);
+}
+
 /* Moves one of the send rights that the name counts. The last one takes its share of the port along. */
 static bool copyin_move_send_locked(struct space *space, struct name *name, struct after *after)
 {
@@ -110,20 +105,19 @@ static bool copyin_move_send_locked(struct space *space, struct name *name, stru
 		name->urefs--;
 		return true;
 	}
-	name->urefs = 0;
 	if (name->type & MACH_PORT_TYPE_RECEIVE) {
+		name->urefs = 0;
 		name->type = MACH_PORT_TYPE_RECEIVE;
 		lock_take(&p->lock);
 		port_ref_locked(p);
 		lock_drop(&p->lock);
-	} else {
-		name_remove_locked(space, name, after);
+		return true;
 	}
-	return true;
+	return copyin_move_last_locked(space, name, after);
 }
 
 kern_return_t right_copyin_locked(struct space *space, struct name *name, mach_msg_type_name_t disposition,
-                                  struct right *right, struct after *after)
+				  struct right *right, struct after *after)
 {
 	bool is_alive = true;
 
@@ -131,7 +125,7 @@ kern_return_t right_copyin_locked(struct space *space, struct name *name, mach_m
 		return KERN_INVALID_RIGHT;
 	*right = (struct right){ PORT_DEAD, right_kind_of(disposition) };
 	if (name->type == MACH_PORT_TYPE_DEAD_NAME) {
-		copyin_dead_locked(space, name, disposition, after);
+		copyin_dead_locked(space, name, disposition);
 		return KERN_SUCCESS;
 	}
 	right->port = name->port;
@@ -153,17 +147,17 @@ kern_return_t right_copyin_locked(struct space *space, struct name *name, mach_m
 		is_alive = copyin_move_send_locked(space, name, after);
 		break;
 	case MACH_MSG_TYPE_MOVE_SEND_ONCE:
-		name_remove_locked(space, name, after);
+		is_alive = copyin_move_last_locked(space, name, after);
 		break;
 	}
 	if (is_alive)
 		return KERN_SUCCESS;
-	name_check_dead_locked(space, name);
+	name_check_dead_locked(space, name); /* unless that has been done */
 	return right_copyin_locked(space, name, disposition, right, after);
 }
 
 kern_return_t right_copyin(struct space *space, mach_port_name_t number, mach_msg_type_name_t disposition,
-                           struct right *right)
+			   struct right *right)
 {
 	struct after after;
 	struct name *name;
@@ -192,7 +186,7 @@ static void copyout_join_locked(struct space *space, struct name *name, const st
 	lock_assert_held(&p->lock);
 	name->port = p;
 	if (!is_new)
-		p->n_refs--;   /* the name has one already */
+		p->n_refs--; /* the name has one already */
 	switch (right->kind) {
 	case RIGHT_SEND_ONCE:
 		name->type = MACH_PORT_TYPE_SEND_ONCE;
@@ -202,11 +196,11 @@ static void copyout_join_locked(struct space *space, struct name *name, const st
 		if (!is_new)
 			space_unindex_port_locked(space, name);
 		name->type |= MACH_PORT_TYPE_RECEIVE;
-		port_enter_space_locked(p, space, name->name);
+		port_enter_space_locked(p, space, name);
 		break;
 	default:
 		if (name->type & MACH_PORT_TYPE_SEND)
-			p->n_srights--;  /* all user references are one send right */
+			p->n_srights--; /* all user references are one send right */
 		else if (is_new)
 			space_index_port_locked(space, name);
 		if (name->urefs < UREFS_MAX - 1)
@@ -233,7 +227,7 @@ static struct name *copyout_place_locked(struct space *space, const struct right
 
 /* The port is locked, which this drops. */
 static kern_return_t copyout_alive_locked(struct space *space, const struct right *right, struct name **entry,
-                                          bool *is_new, mach_port_name_t *number)
+					  bool *is_new, mach_port_name_t *number)
 {
 	struct name *name = copyout_place_locked(space, right);
 
@@ -248,7 +242,7 @@ static kern_return_t copyout_alive_locked(struct space *space, const struct righ
 }
 
 kern_return_t right_copyout_locked(struct space *space, const struct right *right, struct name **entry, bool *is_new,
-                                   mach_port_name_t *number)
+				   mach_port_name_t *number)
 {
 	*entry = NULL;
 	*is_new = false;

@@ -42,7 +42,16 @@ static inline bool right_is_valid(const struct right *r)
 }
 
 /* The kind of right that a disposition yields; RIGHT_NONE for a number that is no disposition. */
-enum right_kind right_kind_of(mach_msg_type_name_t disposition);
+static inline enum right_kind right_kind_of(mach_msg_type_name_t disposition)
+{
+	static const unsigned char kinds[] = {
+		[MACH_MSG_TYPE_MOVE_RECEIVE] = RIGHT_RECEIVE,	  [MACH_MSG_TYPE_MOVE_SEND] = RIGHT_SEND,
+		[MACH_MSG_TYPE_COPY_SEND] = RIGHT_SEND,		  [MACH_MSG_TYPE_MAKE_SEND] = RIGHT_SEND,
+		[MACH_MSG_TYPE_MOVE_SEND_ONCE] = RIGHT_SEND_ONCE, [MACH_MSG_TYPE_MAKE_SEND_ONCE] = RIGHT_SEND_ONCE,
+	};
+
+	return disposition < sizeof kinds ? (enum right_kind)kinds[disposition] : RIGHT_NONE;
+}
 
 /* Whether right_copyin_locked() would succeed, changing nothing (a dead name passes for what could have been moved or
  * copied when it was alive). */
@@ -51,12 +60,16 @@ bool right_copyin_allowed_locked(const struct name *name, mach_msg_type_name_t d
 /* Takes a right out of @name as @disposition says. A dead name gives PORT_DEAD.
  *   KERN_INVALID_RIGHT   the name holds no such right; nothing changed */
 kern_return_t right_copyin_locked(struct space *space, struct name *name, mach_msg_type_name_t disposition,
-                                  struct right *right, struct after *after);
+				  struct right *right, struct after *after);
+
+/* The commonest case of it, MACH_MSG_TYPE_COPY_SEND of a living port's send right, which has no consequences. False: it
+ * is another case; nothing has changed. */
+bool right_copy_send_locked(const struct name *name);
 
 /* The same for a name as number, taking and dropping the space's lock, and running what follows.
  *   KERN_INVALID_TASK (the space is dead), KERN_INVALID_NAME, KERN_INVALID_RIGHT: nothing changed */
 kern_return_t right_copyin(struct space *space, mach_port_name_t name, mach_msg_type_name_t disposition,
-                           struct right *right);
+			   struct right *right);
 
 /* Gives a naked right to a space. Takes @right on success; user references above the limit are dropped silently.
  * A right to a dead port arrives as MACH_PORT_DEAD.
@@ -66,7 +79,7 @@ kern_return_t right_copyout(struct space *space, const struct right *right, mach
 /* As right_copyout(), with the space's lock held, for a port that may have died: *name_entry is set to the entry, NULL
  * for MACH_PORT_DEAD and MACH_PORT_NULL; *is_new tells whether the name was made for this right. */
 kern_return_t right_copyout_locked(struct space *space, const struct right *right, struct name **entry, bool *is_new,
-                                   mach_port_name_t *name);
+				   mach_port_name_t *name);
 
 /* Gives a naked right to a space under a name of the caller's choice. Takes @right on success, else it is the caller's.
  *   KERN_INVALID_CAPABILITY  the right is dead or null       KERN_NAME_EXISTS   @name holds something else

@@ -99,7 +99,7 @@ void send_admit_locked(struct port *p, struct after *after)
 
 /* Waits for room, or for the port's death. The port's lock is held on entry and dropped. */
 static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct message *m,
-                                   const struct deadline *deadline)
+				   const struct deadline *deadline)
 {
 	struct waiter *w = &thread->waiter;
 	enum waiter_state end;
@@ -157,7 +157,7 @@ static void send_and_drop(struct port *p, struct message *m)
 }
 
 mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option_t option,
-                       const struct deadline *deadline, mach_port_name_t notify)
+		       const struct deadline *deadline, mach_port_name_t notify)
 {
 	struct port *p = m->dest.port;
 	mach_msg_return_t r;

@@ -20,7 +20,7 @@ struct thread;
  *   MACH_MSG_SUCCESS, MACH_SEND_WILL_NOTIFY     @m is taken (a dead port destroys it: that is success, too)
  *   MACH_SEND_TIMED_OUT, _INTERRUPTED, _INVALID_NOTIFY, _NOTIFY_IN_PROGRESS, _NO_NOTIFY     @m is the caller's */
 mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option_t option,
-                       const struct deadline *deadline, mach_port_name_t notify);
+		       const struct deadline *deadline, mach_port_name_t notify);
 
 /* Sends without regard for the queue limit and without blocking; takes @m. */
 void send_always(struct message *m);

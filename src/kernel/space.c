@@ -36,10 +36,8 @@ struct space *space_ref(struct space *space)
 
 static void space_free_names(struct space *space)
 {
-	list_for_each(name, &space->free, struct name, free_link) {
-		count_add(names, -1);
+	list_for_each(name, &space->free, struct name, free_link)
 		free(name);
-	}
 	free(space->by_name.buckets);
 	free(space->by_port.buckets);
 }
@@ -158,7 +156,7 @@ struct name *space_find_port_locked(struct space *space, const struct port *p)
 
 	lock_assert_held(&p->lock);
 	if (p->where == PORT_IN_SPACE && p->space == space)
-		return space_find_locked(space, p->name);
+		return p->entry;
 	if (port_is_dead(p) || !space->by_port.n_buckets)
 		return NULL;
 	name = *bucket_by_port(&space->by_port, p);
@@ -194,7 +192,6 @@ static struct name *space_add_entry_locked(struct space *space, mach_port_name_t
 	name->next_by_name = *bucket;
 	*bucket = name;
 	space->by_name.n_names++;
-	count_add(names, 1);
 	return name;
 }
 
@@ -208,6 +205,7 @@ static struct name *space_use_locked(struct space *space, struct name *name)
 	name->dead_request = NULL;
 	name->accept = NULL;
 	space->n_used++;
+	count_add(names, 1);
 	return name;
 }
 
@@ -252,6 +250,7 @@ void space_free_locked(struct space *space, struct name *name)
 	name->type = MACH_PORT_TYPE_NONE;
 	list_prepend(&space->free, &name->free_link);
 	space->n_used--;
+	count_add(names, -1);
 }
 
 void space_index_port_locked(struct space *space, struct name *name)
@@ -293,8 +292,10 @@ static void name_tell_number_locked(struct name *name)
 	if (!(name->type & MACH_PORT_TYPE_PORT_RIGHTS))
 		return;
 	lock_take(&name->port->lock);
-	if (name->type & MACH_PORT_TYPE_RECEIVE)
+	if (name->type & MACH_PORT_TYPE_RECEIVE) {
+		name->port->entry = name;
 		name->port->name = name->name;
+	}
 	if (name->dead_request && !port_is_dead(name->port))
 		notice_set_value(name->dead_request, MACH_NOTIFY_DEAD_NAME, name->name);
 	lock_drop(&name->port->lock);

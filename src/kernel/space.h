@@ -28,46 +28,47 @@ struct message;
 struct port;
 struct portset;
 
-#define UREFS_MAX 65535u   /* of a dead name; a send right stays one below */
+#define UREFS_MAX 65535u /* of a dead name; a send right stays one below */
 
 struct name {
 	mach_port_name_t name;
-	mach_port_type_t type;              /* MACH_PORT_TYPE_*, without the request bits */
-	uint32_t urefs;                     /* of a send right or a dead name */
-	bool is_implicit;                   /* made by the kernel for a port of its own, see object_name() */
+	mach_port_type_t type; /* MACH_PORT_TYPE_*, without the request bits */
+	uint32_t urefs;	       /* of a send right or a dead name */
+	bool is_implicit;      /* made by the kernel for a port of its own, see object_name() */
 	struct name *next_by_name;
 	union {
-		struct list free_link;          /* NONE: in space->free */
+		struct list free_link; /* NONE: in space->free */
 		struct {
 			union {
-				struct port *port;      /* SEND, RECEIVE, SEND_ONCE: one reference */
-				struct portset *set;    /* PORT_SET: one reference */
+				struct port *port;   /* SEND, RECEIVE, SEND_ONCE: one reference */
+				struct portset *set; /* PORT_SET: one reference */
 			};
-			struct name *next_by_port;  /* while in the index by port */
+			struct name *next_by_port; /* while in the index by port */
 		};
 	};
-	struct message *dead_request;       /* the notice queued on the port; the port's once that has died */
-	struct accept_request *accept;      /* msg-accepted notification pending */
+	struct message *dead_request;  /* the notice queued on the port; the port's once that has died */
+	struct accept_request *accept; /* msg-accepted notification pending */
 };
 
 struct name_index {
 	struct name **buckets;
-	uint32_t n_buckets;             /* a power of two, 0 before the first use */
+	uint32_t n_buckets; /* a power of two, 0 before the first use */
 	uint32_t n_names;
 };
 
 struct space {
 	struct lock lock;
 	atomic_uint n_refs;
-	bool is_dead;                   /* no name may be added any more */
+	bool is_dead; /* no name may be added any more */
 	struct name_index by_name, by_port;
-	struct list free;               /* name.free_link, freed last first */
+	struct list free; /* name.free_link, freed last first */
 	uint32_t n_used;
-	mach_port_name_t next_fresh;    /* where to look for a name never used */
-	_Atomic mach_port_name_t self_name;  /* of the task's own port, MACH_PORT_NULL: it has none; read without the lock */
+	mach_port_name_t next_fresh; /* where to look for a name never used */
+	_Atomic mach_port_name_t
+		self_name; /* of the task's own port, MACH_PORT_NULL: it has none; read without the lock */
 };
 
-struct space *space_new(void);      /* one reference; NULL: no memory */
+struct space *space_new(void); /* one reference; NULL: no memory */
 struct space *space_ref(struct space *space);
 void space_unref(struct space *space);
 

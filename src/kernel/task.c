@@ -10,6 +10,36 @@
 #include "kernel/space.h"
 #include "kernel/thread.h"
 
+/* Every task that lives. As in Mach, one whose port nobody holds any more lives on until the process ends: nobody can
+ * terminate it, but it is not lost to leak checkers. */
+static struct {
+	struct lock lock;
+	struct list living;
+} registry = { LOCK_INIT(RANK_REGISTRY), { &registry.living, &registry.living } };
+
+static void task_register_living(struct task *task)
+{
+	lock_take(&registry.lock);
+	list_append(&registry.living, &task->registry_link);
+	lock_drop(&registry.lock);
+}
+
+static void task_unregister_living(struct task *task)
+{
+	lock_take(&registry.lock);
+	list_unlink(&task->registry_link);
+	lock_drop(&registry.lock);
+}
+
+void task_forget_all(void)
+{
+	static struct list forgotten; /* reachable still */
+
+	list_init(&forgotten);
+	list_splice(&forgotten, &registry.living);
+	lock_init(&registry.lock, RANK_REGISTRY);
+}
+
 /* A second naked send right, or the same nothing. */
 static struct right right_copy(const struct right *right)
 {
@@ -52,6 +82,7 @@ struct task *task_new(struct task *parent)
 		return NULL;
 	}
 	count_add(tasks, 1);
+	task_register_living(task);
 	if (parent)
 		task_inherit(task, parent);
 	return task;
@@ -67,7 +98,8 @@ void task_unref(struct task *task)
 {
 	if (atomic_fetch_sub_explicit(&task->n_refs, 1, memory_order_acq_rel) > 1)
 		return;
-	assert(task->is_dead && list_is_empty(&task->threads) && !task->object.port);
+	assert(task->is_dead && list_is_empty(&task->threads));
+	object_deinit(&task->object);
 	memory_release(task);
 	space_unref(task->space);
 	count_add(tasks, -1);
@@ -99,8 +131,9 @@ kern_return_t task_terminate_object(struct task *task)
 	lock_drop(&task->lock);
 	space_destroy(task->space);
 	task_drop_special_ports(task);
-	object_deinit(&task->object);
-	task_unref(task);        /* the one that kept it alive */
+	object_end(&task->object);
+	task_unregister_living(task);
+	task_unref(task); /* the one that kept it alive */
 	return KERN_SUCCESS;
 }
 
@@ -136,30 +169,41 @@ kern_return_t task_get_special(struct task *task, int which, struct right *right
 kern_return_t task_set_special(struct task *task, int which, struct right *right)
 {
 	struct right old;
+	bool is_dead;
 
-	if (which != TASK_BOOTSTRAP_PORT || task->is_dead)
+	if (which != TASK_BOOTSTRAP_PORT)
 		return KERN_INVALID_ARGUMENT;
 	lock_take(&task->lock);
-	old = task->bootstrap;
-	task->bootstrap = *right;
+	is_dead = task->is_dead; /* then its rights have been dropped, or will be after us */
+	if (!is_dead) {
+		old = task->bootstrap;
+		task->bootstrap = *right;
+	}
 	lock_drop(&task->lock);
+	if (is_dead)
+		return KERN_INVALID_ARGUMENT;
 	right_destroy(&old);
 	return KERN_SUCCESS;
 }
 
-void task_register(struct task *task, struct right *rights, unsigned n)
+kern_return_t task_register(struct task *task, struct right *rights, unsigned n)
 {
 	struct right old[TASK_REGISTERED_MAX];
+	bool is_dead;
 
 	assert(n <= TASK_REGISTERED_MAX);
 	lock_take(&task->lock);
-	for (unsigned i = 0; i < TASK_REGISTERED_MAX; i++) {
+	is_dead = task->is_dead;
+	for (unsigned i = 0; i < TASK_REGISTERED_MAX && !is_dead; i++) {
 		old[i] = task->registered[i];
 		task->registered[i] = i < n ? rights[i] : (struct right){ NULL, RIGHT_SEND };
 	}
 	lock_drop(&task->lock);
+	if (is_dead)
+		return KERN_INVALID_ARGUMENT;
 	for (unsigned i = 0; i < TASK_REGISTERED_MAX; i++)
 		right_destroy(&old[i]);
+	return KERN_SUCCESS;
 }
 
 void task_get_registered(struct task *task, struct right *rights)

@@ -24,16 +24,19 @@ struct task {
 	struct object object;
 	atomic_uint n_refs;
 	atomic_bool is_dead;
-	struct space *space;          /* one reference, for good */
-	struct lock lock;             /* rank TASK: what follows */
-	struct list threads;          /* thread.task_link: those acting in the task */
+	struct space *space;	   /* one reference, for good */
+	struct lock lock;	   /* rank TASK: what follows */
+	struct list registry_link; /* in the list of all living tasks, under a lock of its own */
+	struct list threads;	   /* thread.task_link: those acting in the task */
 	struct right bootstrap;
 	struct right registered[TASK_REGISTERED_MAX];
 };
 
-struct task *task_new(struct task *parent);  /* inherits the special ports; one reference; NULL: no memory */
+struct task *task_new(struct task *parent); /* inherits the special ports; one reference; NULL: no memory */
 struct task *task_ref(struct task *task);
 void task_unref(struct task *task);
+/* After fork, in the child: there are no tasks. */
+void task_forget_all(void);
 /* KERN_FAILURE: already dead. */
 kern_return_t task_terminate_object(struct task *task);
 
@@ -41,8 +44,9 @@ kern_return_t task_terminate_object(struct task *task);
  *   MACH_SEND_INVALID_DEST, KERN_INVALID_TASK */
 kern_return_t task_lookup(struct task *self, mach_port_name_t name, struct task **task);
 
-/* Special ports; rights are copied in and out by the callers. */
+/* Special ports; rights are copied in and out by the callers. Setting takes them on success, else they are the caller's.
+ *   KERN_INVALID_ARGUMENT   no such special port, or the task is dead */
 kern_return_t task_get_special(struct task *task, int which, struct right *right);
 kern_return_t task_set_special(struct task *task, int which, struct right *right);
-void task_register(struct task *task, struct right *rights, unsigned n);
+kern_return_t task_register(struct task *task, struct right *rights, unsigned n);
 void task_get_registered(struct task *task, struct right *rights);

@@ -14,12 +14,11 @@
 
 _Thread_local struct thread *thread_current __attribute__((tls_model("initial-exec")));
 
-/* Every thread there is, and those that were. */
+/* Every thread that runs, and those that were. */
 static struct {
 	struct lock lock;
 	struct list running, unused;
-} registry = { LOCK_INIT(RANK_TASK), { &registry.running, &registry.running },
-               { &registry.unused, &registry.unused } };
+} registry = { LOCK_INIT(RANK_TASK), { &registry.running, &registry.running }, { &registry.unused, &registry.unused } };
 
 static struct thread *thread_alloc(void)
 {
@@ -68,12 +67,10 @@ struct thread *thread_new(struct task *task)
 	thread->task = task;
 	thread->partner_cpu = CPU_UNKNOWN;
 	thread->is_terminated = false;
-	thread->former_name = MACH_PORT_NULL;
 	list_init(&thread->graves);
 	list_init(&thread->message_cache);
 	thread->n_cached = 0;
 	list_init(&thread->task_link);
-	thread_move(thread, &registry.running);
 	count_add(threads, 1);
 	return thread;
 }
@@ -93,16 +90,18 @@ static void thread_leave_task(struct thread *thread)
 	lock_drop(&thread->task->lock);
 }
 
-static void thread_set_pthread(struct thread *thread, pthread_t pthread)
+/* From now on it is found by its pthread. */
+static void thread_register(struct thread *thread)
 {
 	lock_take(&registry.lock);
-	thread->pthread = pthread;
+	thread->pthread = pthread_self();
+	list_append(&registry.running, &thread->registry_link);
 	lock_drop(&registry.lock);
 }
 
 void thread_adopt(struct thread *thread)
 {
-	thread_set_pthread(thread, pthread_self());
+	thread_register(thread);
 	thread_join_task(thread, thread->task);
 	kernel_at_thread_exit(thread);
 	thread_current = thread;
@@ -112,7 +111,7 @@ void thread_discard(struct thread *thread)
 {
 	struct task *task = thread->task;
 
-	thread_unregister(thread);
+	object_end(&thread->object);
 	object_deinit(&thread->object);
 	count_add(threads, -1);
 	thread_move(thread, &registry.unused);
@@ -123,11 +122,12 @@ void thread_exit(struct thread *thread)
 {
 	struct task *task = thread->task;
 
-	thread_current = thread;         /* what follows still acts as this thread */
+	thread_current = thread; /* what follows still acts as this thread */
 	kernel_tell_leaving();
 	object_unname(task->space, &thread->object);
 	thread_leave_task(thread);
 	thread_unregister(thread);
+	object_end(&thread->object);
 	object_deinit(&thread->object);
 	assert(list_is_empty(&thread->graves));
 	message_cache_drain(thread);

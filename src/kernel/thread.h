@@ -17,17 +17,16 @@ struct space;
 struct task;
 
 struct thread {
-	struct object object;          /* port is NULL while the thread is free for reuse */
-	struct task *task;             /* one reference; only the thread itself changes it */
-	struct list task_link;         /* in task->threads, guarded by task->lock */
+	struct object object;  /* port is NULL while the thread is free for reuse */
+	struct task *task;     /* one reference; only the thread itself changes it */
+	struct list task_link; /* in task->threads, guarded by task->lock */
 	struct waiter waiter;
-	mach_port_name_t former_name;  /* in the task's space, the task that the thread came from; MACH_PORT_NULL: none */
-	unsigned partner_cpu;          /* where the thread that last gave us a message ran; CPU_UNKNOWN at first */
-	atomic_bool is_terminated;     /* ends at its next call */
-	pthread_t pthread;             /* these two are guarded by the registry's lock */
-	struct list registry_link;     /* running threads, or unused memory */
-	struct list graves;            /* messages being destroyed, see message_destroy() */
-	struct list message_cache;     /* message.port_link */
+	unsigned partner_cpu;	   /* where the thread that last gave us a message ran; CPU_UNKNOWN at first */
+	atomic_bool is_terminated; /* ends at its next call */
+	pthread_t pthread;	   /* these two are guarded by the registry's lock */
+	struct list registry_link; /* running threads, or unused memory */
+	struct list graves;	   /* messages being destroyed, see message_destroy() */
+	struct list message_cache; /* message.port_link */
 	unsigned n_cached;
 };
 

@@ -32,7 +32,7 @@ static bool waiter_end(struct waiter *w, unsigned state, bool *was_sleeping)
 
 	while (old == WAITER_SPINNING || old == WAITER_SLEEPING) {
 		if (atomic_compare_exchange_weak_explicit(&w->state, &old, state, memory_order_acq_rel,
-		                                          memory_order_relaxed)) {
+							  memory_order_relaxed)) {
 			*was_sleeping = old == WAITER_SLEEPING;
 			return true;
 		}
@@ -103,7 +103,7 @@ static void waiter_sleep(struct waiter *w, const struct deadline *deadline)
 	unsigned spinning = WAITER_SPINNING;
 
 	if (!atomic_compare_exchange_strong_explicit(&w->state, &spinning, WAITER_SLEEPING, memory_order_acq_rel,
-	                                             memory_order_acquire))
+						     memory_order_acquire))
 		return;
 	while (!waiter_has_ended(w)) {
 		switch (park_wait(&w->state, WAITER_SLEEPING, deadline)) {

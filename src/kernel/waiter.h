@@ -39,16 +39,16 @@ enum waiter_state {
 };
 
 struct waiter {
-	atomic_uint state;             /* enum waiter_state */
-	struct list link;              /* in port.receivers, port.senders or portset.receivers */
-	struct message *message;       /* a sender's until it is claimed; a receiver's once it is */
-	mach_msg_return_t result;      /* valid when DONE */
-	uint32_t max_size;             /* a receiver's buffer, bytes */
-	uint32_t size;                 /* with MACH_RCV_TOO_LARGE: what would have been needed */
-	bool leaves_large;             /* MACH_RCV_LARGE: a message that does not fit stays queued */
-	bool leaves_all;               /* the buffer is known to be bad: every message stays queued */
-	uint32_t spin_turns;           /* how long spinning is tried; these two are kept from wait to wait */
-	uint32_t n_short_spins;        /* since it was last tried in full */
+	atomic_uint state;	  /* enum waiter_state */
+	struct list link;	  /* in port.receivers, port.senders or portset.receivers */
+	struct message *message;  /* a sender's until it is claimed; a receiver's once it is */
+	mach_msg_return_t result; /* valid when DONE */
+	uint32_t max_size;	  /* a receiver's buffer, bytes */
+	uint32_t size;		  /* with MACH_RCV_TOO_LARGE: what would have been needed */
+	bool leaves_large;	  /* MACH_RCV_LARGE: a message that does not fit stays queued */
+	bool leaves_all;	  /* the buffer is known to be bad: every message stays queued */
+	uint32_t spin_turns;	  /* how long spinning is tried; these two are kept from wait to wait */
+	uint32_t n_short_spins;	  /* since it was last tried in full */
 };
 
 /* W1, before the waiter is listed. */

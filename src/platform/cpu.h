@@ -12,10 +12,10 @@
 #endif
 #endif
 
-extern atomic_uint cpu_online_cached;   /* 0: not asked yet; only for cpu_online() */
+extern atomic_uint cpu_online_cached; /* 0: not asked yet; only for cpu_online() */
 
-unsigned cpu_current_ask(void);         /* the slow way, for cpu_current() */
-unsigned cpu_online_ask(void);          /* asks, and caches */
+unsigned cpu_current_ask(void); /* the slow way, for cpu_current() */
+unsigned cpu_online_ask(void);	/* asks, and caches */
 
 #if defined(CPU_HAS_RSEQ) && defined(__x86_64__)
 static inline const volatile struct rseq *cpu_rseq(void)

@@ -10,7 +10,7 @@
 
 struct deadline {
 	bool never;
-	struct timespec at;     /* valid unless never */
+	struct timespec at; /* valid unless never */
 };
 
 static inline struct deadline deadline_never(void)
@@ -24,7 +24,7 @@ static inline struct deadline deadline_far(void)
 	return (struct deadline){ .never = false, .at.tv_sec = INT32_MAX * 4L };
 }
 
-struct deadline deadline_after_ms(uint32_t ms);         /* 0: already passed when it is asked next */
+struct deadline deadline_after_ms(uint32_t ms); /* 0: already passed when it is asked next */
 bool deadline_passed(const struct deadline *d);
 
 #endif

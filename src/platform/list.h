@@ -11,7 +11,7 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -71,6 +71,6 @@ static inline void list_splice(struct list *to, struct list *from)
 #define list_next(var, type, member) container_of((var)->member.next, type, member)
 
 /* Declares @var. Safe against unlinking of the current element. */
-#define list_for_each(var, list, type, member)                                                                         \
-	for (type *var = list_first(list, type, member), *var##_next = list_next(var, type, member);                   \
+#define list_for_each(var, list, type, member) \
+	for (type *var = list_first(list, type, member), *var##_next = list_next(var, type, member); \
 	     &var->member != (list); var = var##_next, var##_next = list_next(var, type, member))

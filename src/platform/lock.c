@@ -31,8 +31,8 @@ void lock_take_slow(struct lock *l)
 {
 	if (lock_spin(l))
 		return;
-	while (atomic_exchange_explicit(&l->word, 2, memory_order_acquire) != 0)        /* T3 */
-		park_wait(&l->word, 2, NULL);                                            /* T4 */
+	while (atomic_exchange_explicit(&l->word, 2, memory_order_acquire) != 0) /* T3 */
+		park_wait(&l->word, 2, NULL);					 /* T4 */
 }
 
 void lock_wake(struct lock *l)

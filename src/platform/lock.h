@@ -27,6 +27,9 @@
 /* In the order in which they may be taken. docs/architecture.md has the table of what each guards. */
 enum lock_rank { RANK_TASK, RANK_SPACE, RANK_TRANSIT, RANK_PORT, RANK_SET, RANK_MEMORY, RANK_REGISTRY, RANK_COUNT };
 
+/* The uncontended case is two instructions that matter; a call would double them. */
+#define LOCK_INLINE static inline __attribute__((always_inline))
+
 struct lock {
 	atomic_uint word;
 #ifndef NDEBUG
@@ -35,23 +38,45 @@ struct lock {
 };
 
 #ifndef NDEBUG
-#define LOCK_INIT(r)  { .word = 0, .rank = (r) }
+#define LOCK_INIT(r) \
+	{ \
+		.word = 0, .rank = (r) \
+	}
 
-void lock_check_order(const struct lock *l);    /* aborts unless l may be taken now */
+void lock_check_order(const struct lock *l); /* aborts unless l may be taken now */
 void lock_note_taken(const struct lock *l);
-void lock_note_dropped(const struct lock *l);   /* aborts if the thread holds no lock of that rank */
-void lock_assert_held(const struct lock *l);    /* somebody holds l, and the thread holds a lock of that rank */
-void lock_assert_none_held(void);               /* before all that may block or fault on a user's memory */
-void lock_forget_held(void);                    /* after fork, in the child: the thread holds nothing any more */
+void lock_note_dropped(const struct lock *l); /* aborts if the thread holds no lock of that rank */
+void lock_assert_held(const struct lock *l);  /* somebody holds l, and the thread holds a lock of that rank */
+void lock_assert_none_held(void);	      /* before all that may block or fault on a user's memory */
+void lock_forget_held(void);		      /* after fork, in the child: the thread holds nothing any more */
 #else
-#define LOCK_INIT(r)  { .word = 0 }
+#define LOCK_INIT(r) \
+	{ \
+		.word = 0 \
+	}
 
-static inline void lock_check_order(const struct lock *l)   { (void)l; }
-static inline void lock_note_taken(const struct lock *l)    { (void)l; }
-static inline void lock_note_dropped(const struct lock *l)  { (void)l; }
-static inline void lock_assert_held(const struct lock *l)   { (void)l; }
-static inline void lock_assert_none_held(void)              { }
-static inline void lock_forget_held(void)                   { }
+static inline void lock_check_order(const struct lock *l)
+{
+	(void)l;
+}
+static inline void lock_note_taken(const struct lock *l)
+{
+	(void)l;
+}
+static inline void lock_note_dropped(const struct lock *l)
+{
+	(void)l;
+}
+static inline void lock_assert_held(const struct lock *l)
+{
+	(void)l;
+}
+static inline void lock_assert_none_held(void)
+{
+}
+static inline void lock_forget_held(void)
+{
+}
 #endif
 
 void lock_take_slow(struct lock *l);
@@ -68,7 +93,7 @@ static inline void lock_init(struct lock *l, enum lock_rank rank)
 #endif
 }
 
-static inline bool lock_try(struct lock *l)
+LOCK_INLINE bool lock_try(struct lock *l)
 {
 	unsigned was = 0;
 
@@ -78,18 +103,19 @@ static inline bool lock_try(struct lock *l)
 	return true;
 }
 
-static inline void lock_take(struct lock *l)
+LOCK_INLINE void lock_take(struct lock *l)
 {
 	unsigned was = 0;
 
 	lock_check_order(l);
 	if (__builtin_expect(!atomic_compare_exchange_strong_explicit(&l->word, &was, 1, memory_order_acquire,
-								       memory_order_relaxed), 0))
+								      memory_order_relaxed),
+			     0))
 		lock_take_slow(l);
 	lock_note_taken(l);
 }
 
-static inline void lock_drop(struct lock *l)
+LOCK_INLINE void lock_drop(struct lock *l)
 {
 	lock_note_dropped(l);
 	if (__builtin_expect(atomic_exchange_explicit(&l->word, 0, memory_order_release) == 2, 0))

@@ -61,11 +61,11 @@ void *pages_map_at(void *address, size_t bytes)
 
 	assert(bytes > 0 && page_trunc(bytes) == bytes && page_trunc((uintptr_t)address) == (uintptr_t)address);
 	if ((uintptr_t)address >= PAGES_END || bytes > PAGES_END - (uintptr_t)address) {
-		errno = EINVAL;         /* the host would say ENOMEM */
+		errno = EINVAL; /* the host would say ENOMEM */
 		return NULL;
 	}
 	p = pages_mmap(address, bytes, MAP_FIXED_NOREPLACE);
-	if (p && p != address) {        /* a host older than the flag takes the address as a hint */
+	if (p && p != address) { /* a host older than the flag takes the address as a hint */
 		pages_unmap(p, bytes);
 		errno = EEXIST;
 		p = NULL;

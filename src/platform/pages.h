@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-extern atomic_size_t page_size_cached;  /* 0: not asked yet; only for page_size() */
+extern atomic_size_t page_size_cached; /* 0: not asked yet; only for page_size() */
 
 size_t page_size_ask(void);
 

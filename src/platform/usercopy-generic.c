@@ -9,8 +9,8 @@
 
 #include "platform/usercopy-range.h"
 
-typedef ssize_t user_transfer(pid_t, const struct iovec *here, unsigned long n_here,
-			      const struct iovec *there, unsigned long n_there, unsigned long flags);
+typedef ssize_t user_transfer(pid_t, const struct iovec *here, unsigned long n_here, const struct iovec *there,
+			      unsigned long n_there, unsigned long flags);
 
 /* The host moves at most about 2 GiB a call, so go on as long as something moved. */
 static bool user_copy(user_transfer *transfer, char *own, uintptr_t user, size_t n)

@@ -18,8 +18,7 @@
  * Up to 64 bytes all is loaded before anything is stored, with loads that overlap in the middle. Longer ones go in
  * steps of 64 bytes, and the last 64 bytes overlap the step before. From rep_from bytes on the CPU's own string copy
  * is faster. */
-__asm__(
-	"	.pushsection .text\n"
+__asm__("	.pushsection .text\n"
 	"	.hidden usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
 	"	.globl usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
 	"	.type usercopy_bytes, @function\n"
@@ -97,7 +96,7 @@ __asm__(
 	"	movl	%ecx, (%rdi)\n"
 	"	movl	%r8d, -4(%rdi,%rdx)\n"
 	"	ret\n"
-	".Lusercopy_below_4:\n"          /* 1 to 3: the first, the middle and the last byte, some of them the same */
+	".Lusercopy_below_4:\n" /* 1 to 3: the first, the middle and the last byte, some of them the same */
 	"	movq	%rdx, %r9\n"
 	"	shrq	$1, %r9\n"
 	"	movb	(%rsi), %cl\n"
@@ -134,7 +133,7 @@ static size_t usercopy_rep_from = SIZE_MAX;
 
 /* What was there before us, for SIGSEGV and SIGBUS. Written before our handler can run, and by SA_RESETHAND after. */
 static struct sigaction usercopy_chained[2];
-static atomic_bool usercopy_chain_used[2];      /* a SA_RESETHAND handler had its one call */
+static atomic_bool usercopy_chain_used[2]; /* a SA_RESETHAND handler had its one call */
 
 bool user_read(void *to, const void *user, size_t n)
 {
@@ -184,7 +183,7 @@ static void usercopy_handle(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	uintptr_t ip = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-	bool is_fault = info->si_code > 0;      /* and not somebody's kill() that found us there */
+	bool is_fault = info->si_code > 0; /* and not somebody's kill() that found us there */
 
 	if (is_fault && ip >= (uintptr_t)usercopy_begin && ip < (uintptr_t)usercopy_end)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)usercopy_fault;
