@@ -28,7 +28,7 @@ struct lines {
 	size_t n;
 };
 
-static void give_up(const char *what, const char *which)
+static _Noreturn void give_up(const char *what, const char *which)
 {
 	fprintf(stderr, "oracle: %s: %s: %s\n", which, what, strerror(errno));
 	exit(2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Helpers for the probes: output, rights, messages, threads. */
 #include "probelib.h"
+#include <unistd.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -496,7 +497,7 @@ static void watchdog(void *data)
 	int seconds = (int)(intptr_t)data, last_section = -1, last_probe = -1, idle = 0;
 
 	for (;;) {
-		msleep_quiet(1000);
+		sleep(1);                    /* on no port: a name that comes and goes would be seen */
 		if (n_sections != last_section || n_probes != last_probe) {
 			last_section = n_sections;
 			last_probe = n_probes;
