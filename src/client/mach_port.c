@@ -12,6 +12,7 @@
 #include "kernel/port.h"
 #include "kernel/portset.h"
 #include "kernel/right.h"
+#include "platform/usercopy.h"
 
 /* The contracts are in <mach/mach_port.h>. Each call finds its task, works on that task's name space through kernel/name.h
  * (or right.h, notify.h), and writes results only after it has made sure that it can. */
@@ -29,6 +30,7 @@ kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach
 	mach_port_name_t number;
 	kern_return_t r;
 
+	usercopy_renew();
 	if (!result_is_writable(name, sizeof *name))
 		return KERN_INVALID_ADDRESS;
 	OPEN(target, task);

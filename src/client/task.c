@@ -49,6 +49,7 @@ mach_port_t mach_reply_port(void)
 {
 	mach_port_name_t name;
 
+	usercopy_renew();
 	return name_allocate(thread_self()->task->space, MACH_PORT_RIGHT_RECEIVE, &name) ? MACH_PORT_NULL : name;
 }
 
@@ -63,6 +64,7 @@ kern_return_t task_create(task_t target_task, boolean_t inherit_memory, task_t *
 	kern_return_t r;
 
 	(void)inherit_memory; /* all tasks share the memory of the process */
+	usercopy_renew();
 	if (!result_is_writable(child_task, sizeof *child_task))
 		return KERN_INVALID_ADDRESS;
 	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);

@@ -8,6 +8,7 @@
 #include "kernel/object.h"
 #include "kernel/port.h"
 #include "platform/pages.h"
+#include "platform/usercopy.h"
 
 vm_size_t vm_page_size = 4096;
 
@@ -23,6 +24,7 @@ kern_return_t vm_allocate(vm_task_t target_task, vm_address_t *address, vm_size_
 	struct target target;
 	kern_return_t r;
 
+	usercopy_renew();
 	if (!result_is_writable(address, sizeof *address))
 		return KERN_INVALID_ADDRESS;
 	where = *address;

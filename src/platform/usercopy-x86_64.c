@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ucontext.h>
 
 #include "platform/usercopy-range.h"
@@ -126,14 +127,25 @@ extern const char usercopy_begin[], usercopy_end[], usercopy_fault[];
 extern bool usercopy_bytes(void *to, const void *from, size_t n, size_t rep_from);
 extern bool usercopy_touch(void *byte);
 
+/* Cycles between two looks at whose handler is installed: a few microseconds, so that looking costs little even a program
+ * that allocates ports in a loop. */
+#define RENEW_AFTER 10000
+
 /* Below this, starting the string copy costs more than it saves; never, where the CPU has no fast one. */
 enum { USERCOPY_REP_FROM = 2048 };
 
 static size_t usercopy_rep_from = SIZE_MAX;
 
-/* What was there before us, for SIGSEGV and SIGBUS. Written before our handler can run, and by SA_RESETHAND after. */
-static struct sigaction usercopy_chained[2];
-static atomic_bool usercopy_chain_used[2]; /* a SA_RESETHAND handler had its one call */
+/* What was there before us. Once published it stays, for a handler may be looking at it: each time that the program has
+ * put a handler of its own in our place, another is made. */
+struct chained {
+	struct sigaction action;
+	atomic_bool is_spent; /* a SA_RESETHAND handler had its one call */
+	struct chained *former;
+};
+
+static _Atomic(struct chained *) usercopy_chained[2]; /* for SIGSEGV and SIGBUS */
+static pthread_mutex_t usercopy_installing = PTHREAD_MUTEX_INITIALIZER;
 
 bool user_read(void *to, const void *user, size_t n)
 {
@@ -157,7 +169,7 @@ static void usercopy_default(int sig, const siginfo_t *info)
 {
 	bool is_fault = info->si_code > 0;
 
-	if (!is_fault && usercopy_chained[sig == SIGBUS].sa_handler == SIG_IGN)
+	if (!is_fault && atomic_load(&usercopy_chained[sig == SIGBUS])->action.sa_handler == SIG_IGN)
 		return;
 	signal(sig, SIG_DFL);
 	if (!is_fault)
@@ -168,8 +180,9 @@ static void usercopy_default(int sig, const siginfo_t *info)
  * them up already. */
 static void usercopy_chain(int sig, siginfo_t *info, void *context)
 {
-	const struct sigaction *next = &usercopy_chained[sig == SIGBUS];
-	bool spent = (next->sa_flags & SA_RESETHAND) && atomic_exchange(&usercopy_chain_used[sig == SIGBUS], true);
+	struct chained *chained = atomic_load(&usercopy_chained[sig == SIGBUS]);
+	const struct sigaction *next = &chained->action;
+	bool spent = (next->sa_flags & SA_RESETHAND) && atomic_exchange(&chained->is_spent, true);
 
 	if (next->sa_flags & SA_SIGINFO && !spent)
 		next->sa_sigaction(sig, info, context);
@@ -191,20 +204,52 @@ static void usercopy_handle(int sig, siginfo_t *info, void *context)
 		usercopy_chain(sig, info, context);
 }
 
+static bool is_ours(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == usercopy_handle;
+}
+
+/* What to chain to from now on. NULL: no memory. */
+static struct chained *chain_to(int sig, const struct sigaction *before)
+{
+	struct chained *current = atomic_load(&usercopy_chained[sig == SIGBUS]), *next;
+
+	if (current && current->action.sa_sigaction == before->sa_sigaction &&
+	    current->action.sa_flags == before->sa_flags && !(before->sa_flags & SA_RESETHAND))
+		return current;
+	next = calloc(1, sizeof *next);
+	if (next) {
+		next->action = *before;
+		next->former = current;
+		atomic_store(&usercopy_chained[sig == SIGBUS], next);
+	}
+	return next;
+}
+
 static void usercopy_install(int sig)
 {
-	struct sigaction *before = &usercopy_chained[sig == SIGBUS], ours;
+	struct sigaction before, ours;
 
-	if (sigaction(sig, NULL, before) < 0)
+	if (sigaction(sig, NULL, &before) < 0 || is_ours(&before) || !chain_to(sig, &before))
 		return;
-	ours = *before;
-	if (!(before->sa_flags & SA_SIGINFO) && (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)) {
+	ours = before;
+	if (!(before.sa_flags & SA_SIGINFO) && (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN)) {
 		sigemptyset(&ours.sa_mask);
 		ours.sa_flags = SA_NODEFER;
 	}
 	ours.sa_flags = (ours.sa_flags & ~SA_RESETHAND) | SA_SIGINFO;
 	ours.sa_sigaction = usercopy_handle;
 	sigaction(sig, &ours, NULL);
+}
+
+static void usercopy_install_all(void)
+{
+	/* Whoever holds it is doing the same; in the child of a fork it may stay held, and what was installed serves on. */
+	if (pthread_mutex_trylock(&usercopy_installing))
+		return;
+	usercopy_install(SIGSEGV);
+	usercopy_install(SIGBUS);
+	pthread_mutex_unlock(&usercopy_installing);
 }
 
 static void usercopy_init_once(void)
@@ -214,8 +259,7 @@ static void usercopy_init_once(void)
 
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & enhanced_rep_movsb))
 		usercopy_rep_from = USERCOPY_REP_FROM;
-	usercopy_install(SIGSEGV);
-	usercopy_install(SIGBUS);
+	usercopy_install_all();
 }
 
 void usercopy_init(void)
@@ -223,4 +267,17 @@ void usercopy_init(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, usercopy_init_once);
+}
+
+void usercopy_renew(void)
+{
+	static atomic_uint_fast64_t last;
+	uint64_t tick = __builtin_ia32_rdtsc();
+	struct sigaction now;
+
+	if (tick - atomic_load_explicit(&last, memory_order_relaxed) < RENEW_AFTER)
+		return;
+	atomic_store_explicit(&last, tick, memory_order_relaxed);
+	if (sigaction(SIGSEGV, NULL, &now) == 0 && !is_ours(&now))
+		usercopy_install_all();
 }

@@ -15,10 +15,10 @@
  * process_vm_readv() on ourselves; no handler.
  *
  * What is not caught, on x86-64:
- *  - A program that installs its own handler of SIGSEGV or SIGBUS after usercopy_init(), and neither calls the one
- *    that it replaced nor expects faults: a wild pointer given to us then ends in its handler, as a wild pointer in
- *    its own code would. One that chains to the previous handler, as crash reporters and language runtimes do, loses
- *    nothing.
+ *  - A program that installs its own handler of SIGSEGV or SIGBUS after us, and neither calls the one that it replaced
+ *    nor expects faults: until usercopy_renew() puts ours before it (in mach_port_allocate, mach_reply_port, vm_allocate
+ *    and task_create), a wild pointer given to us ends in that handler, as a wild pointer in the program's own code
+ *    would. One that chains to the previous handler, as crash reporters and language runtimes do, loses nothing.
  *  - A thread that blocks SIGSEGV or SIGBUS: the host kills the process on a fault, whoever handles it.
  *  - Pages that are mapped but are not what the caller meant: they are simply copied. Nor does it see who owns a page; a
  *    few freed pages stay mapped (kernel/memory.h, SPARE).
@@ -41,5 +41,9 @@ bool user_writable(void *user, size_t n);
 
 /* Before the first copy; any thread, and as often as one likes. Only the first call installs anything. */
 void usercopy_init(void);
+
+/* Takes the place before a handler that the program has installed since (unless it looked a few microseconds ago). A
+ * system call: for functions that are not in a great hurry. */
+void usercopy_renew(void);
 
 #endif

@@ -36,7 +36,7 @@
 #include "kernel/thread.h"
 #include "platform/usercopy.h"
 
-#ifdef NDEBUG           /* then nobody counts them */
+#ifdef NDEBUG /* then nobody counts them */
 static void kernel_counts_read(struct kernel_counts *counts)
 {
 	*counts = (struct kernel_counts){ 0 };
@@ -46,7 +46,7 @@ static void kernel_counts_read(struct kernel_counts *counts)
 /* ---- between the library and the host */
 
 static _Thread_local bool is_armed;
-static unsigned long n_allocations, fail_at;     /* of the armed thread */
+static unsigned long n_allocations, fail_at; /* of the armed thread */
 static bool has_failed;
 static atomic_long heap_bytes, page_bytes;
 
@@ -66,9 +66,9 @@ static void *note_heap(void *p)
 	return p;
 }
 
-#define WRAP(result, name, ...)                                                                                        \
-	result __real_##name(__VA_ARGS__);                                                                             \
-	result __wrap_##name(__VA_ARGS__);                                                                             \
+#define WRAP(result, name, ...) \
+	result __real_##name(__VA_ARGS__); \
+	result __wrap_##name(__VA_ARGS__); \
 	result __wrap_##name(__VA_ARGS__)
 
 WRAP(void *, malloc, size_t n)
@@ -181,7 +181,8 @@ static bool means_no_memory(kern_return_t r)
 	switch (r & ~MACH_MSG_MASK) {
 	case MACH_RCV_HEADER_ERROR:
 	case MACH_RCV_BODY_ERROR:
-		return (r & (MACH_MSG_IPC_KERNEL | MACH_MSG_VM_KERNEL)) && !(r & (MACH_MSG_IPC_SPACE | MACH_MSG_VM_SPACE));
+		return (r & (MACH_MSG_IPC_KERNEL | MACH_MSG_VM_KERNEL)) &&
+		       !(r & (MACH_MSG_IPC_SPACE | MACH_MSG_VM_SPACE));
 	case MACH_SEND_TIMED_OUT:
 		return (r & MACH_MSG_IPC_KERNEL) && !(r & MACH_MSG_IPC_SPACE);
 	default:
@@ -324,14 +325,13 @@ static void tally_name(struct tally *t, const struct name *name)
 		tally_port(t, name->port);
 }
 
-#define for_each_name(name, space)                                                                                     \
-	for (uint32_t bucket = 0; bucket < (space)->by_name.n_buckets; bucket++)                                       \
+#define for_each_name(name, space) \
+	for (uint32_t bucket = 0; bucket < (space)->by_name.n_buckets; bucket++) \
 		for (struct name *name = (space)->by_name.buckets[bucket]; name; name = name->next_by_name)
 
 static void tally_task(struct tally *t, struct task *task)
 {
-	for_each_name(name, task->space)
-		tally_name(t, name);
+	for_each_name(name, task->space) tally_name(t, name);
 	tally_right(t, &task->bootstrap);
 	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
 		tally_right(t, &task->registered[i]);
@@ -344,8 +344,8 @@ static void audit_port(const struct port *p, struct task *const tasks[3])
 	for (int i = 0; i < 3; i++)
 		tally_task(&t, tasks[i]);
 	if (t.n_srights != p->n_srights || t.n_sorights != p->n_sorights)
-		complain("port %#x counts %u send and %u send-once rights, but there are %u and %u", p->name, p->n_srights,
-			 p->n_sorights, t.n_srights, t.n_sorights);
+		complain("port %#x counts %u send and %u send-once rights, but there are %u and %u", p->name,
+			 p->n_srights, p->n_sorights, t.n_srights, t.n_sorights);
 }
 
 /* No other thread is about. */
@@ -354,11 +354,10 @@ static void audit(void)
 	struct task *tasks[3] = { kernel_root_task(), thread_self()->task, NULL };
 
 	if (task_lookup(thread_self()->task, TASK_B, &tasks[2]))
-		return;                  /* the scenario has ended it */
+		return; /* the scenario has ended it */
 	for (int i = 1; i < 3; i++)
-		for_each_name(name, tasks[i]->space)
-			if (name->type & MACH_PORT_TYPE_RECEIVE)
-				audit_port(name->port, tasks);
+		for_each_name(name, tasks[i]->space) if (name->type & MACH_PORT_TYPE_RECEIVE)
+			audit_port(name->port, tasks);
 	task_unref(tasks[2]);
 }
 
@@ -454,7 +453,7 @@ static void run_scenario(const struct scenario *s)
 
 	scenario_name = s->name;
 	fill_caches();
-	run_once(s);                     /* tables of our own task grow */
+	run_once(s); /* tables of our own task grow */
 	run_balanced(s, 0);
 	while (n_wrong - before < 10 && run_balanced(s, n + 1))
 		n++;

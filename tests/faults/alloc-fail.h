@@ -11,11 +11,11 @@
 
 struct scenario {
 	const char *name;
-	void (*run)(void);        /* in a fresh task, with a second one called TASK_B; nothing needs to be given back */
-	bool names_itself;        /* it wants to be the first to ask for the names of its task and thread */
+	void (*run)(void); /* in a fresh task, with a second one called TASK_B; nothing needs to be given back */
+	bool names_itself; /* it wants to be the first to ask for the names of its task and thread */
 };
 
-extern const struct scenario scenarios[];        /* the last has no name */
+extern const struct scenario scenarios[]; /* the last has no name */
 
 #define TASK_B ((task_t)0xb0b)
 
@@ -36,18 +36,18 @@ bool is_unchanged(const char *call, uint64_t before);
 /* F1 for a call that may leave traces. True: success. */
 #define TRY(call) (arm(), went_well(#call, (call)))
 
-#define MUST(call)                                                                                                     \
-	do {                                                                                                           \
-		if (!succeeds_now(#call, (call)))                                                                      \
-			return;                                                                                        \
+#define MUST(call) \
+	do { \
+		if (!succeeds_now(#call, (call))) \
+			return; \
 	} while (0)
 
 /* F1 and F2. Ends the scenario if the call does not succeed even when it is repeated. */
-#define KEEP(call)                                                                                                     \
-	do {                                                                                                           \
-		uint64_t keep_before = picture();                                                                      \
-		if (!TRY(call) && (!is_unchanged(#call, keep_before) || !succeeds_now(#call, (call))))                 \
-			return;                                                                                        \
+#define KEEP(call) \
+	do { \
+		uint64_t keep_before = picture(); \
+		if (!TRY(call) && (!is_unchanged(#call, keep_before) || !succeeds_now(#call, (call)))) \
+			return; \
 	} while (0)
 
 #endif

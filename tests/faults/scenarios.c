@@ -76,7 +76,8 @@ static void append_out_of_line(unsigned name, size_t bits, unsigned number, cons
 
 static mach_msg_return_t post(mach_msg_option_t option, mach_port_t notify)
 {
-	return mach_msg(&out.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT | option, out.size, 0, MACH_PORT_NULL, 0, notify);
+	return mach_msg(&out.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT | option, out.size, 0, MACH_PORT_NULL, 0,
+			notify);
 }
 
 static mach_msg_return_t fetch(mach_port_t from, mach_msg_option_t option, mach_port_t notify)
@@ -207,8 +208,8 @@ static void notifications(void)
 
 	for (int i = 0; i < 3; i++)
 		for (int again = 0; again < 2; again++)
-			TRY(mach_port_request_notification(self, p, kinds[i], kinds[i] != MACH_NOTIFY_PORT_DESTROYED, notify,
-							   MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous));
+			TRY(mach_port_request_notification(self, p, kinds[i], kinds[i] != MACH_NOTIFY_PORT_DESTROYED,
+							   notify, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous));
 	TRY(mach_port_request_notification(self, there, MACH_NOTIFY_DEAD_NAME, 1, notify, MACH_MSG_TYPE_MAKE_SEND_ONCE,
 					   &previous));
 	TRY(mach_port_request_notification(self, p, MACH_NOTIFY_DEAD_NAME, 0, MACH_PORT_NULL,
@@ -217,7 +218,8 @@ static void notifications(void)
 	TRY(mach_port_deallocate(self, p));
 	TRY(mach_port_mod_refs(self, p, MACH_PORT_RIGHT_RECEIVE, -1));
 	TRY(task_terminate(TASK_B));
-	while (mach_msg(&in.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof in.bytes, notify, 0, MACH_PORT_NULL) == KERN_SUCCESS)
+	while (mach_msg(&in.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof in.bytes, notify, 0, MACH_PORT_NULL) ==
+	       KERN_SUCCESS)
 		mach_msg_destroy(&in.header);
 }
 
@@ -428,7 +430,8 @@ static void request_all(task_t task, mach_port_t name, mach_port_t notify)
 
 	for (int id = MACH_NOTIFY_PORT_DESTROYED; id <= MACH_NOTIFY_DEAD_NAME; id++)
 		if (id != MACH_NOTIFY_PORT_DESTROYED)
-			mach_port_request_notification(task, name, id, 1, notify, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+			mach_port_request_notification(task, name, id, 1, notify, MACH_MSG_TYPE_MAKE_SEND_ONCE,
+						       &previous);
 }
 
 static void death_of_a_port(void)
@@ -487,7 +490,7 @@ static void registered_ports(void)
 	MUST(task_set_special_port(TASK_B, TASK_BOOTSTRAP_PORT, ports[0]));
 	MUST(mach_port_deallocate(self, ports[0]));
 	MUST(mach_port_deallocate(self, ports[1]));
-	new_port();                      /* the two names that were freed are used up */
+	new_port(); /* the two names that were freed are used up */
 	new_port();
 	KEEP(mach_ports_lookup(TASK_B, &found, &n));
 	MUST(mach_port_deallocate(self, found[0]));

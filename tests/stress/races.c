@@ -24,15 +24,15 @@
 #define HAVE_COUNTS 0
 #endif
 
-#define self mach_task_self()
-#define WAIT_MS 20000                    /* longer means never */
+#define self	mach_task_self()
+#define WAIT_MS 20000 /* longer means never */
 
 struct race {
 	const char *name;
 	void (*prepare)(void);
 	void (*one)(void);
 	void (*other)(void);
-	void (*check)(void);             /* what fits together; and gives everything back */
+	void (*check)(void); /* what fits together; and gives everything back */
 };
 
 static const char *race_name;
@@ -86,7 +86,7 @@ static mach_msg_return_t post(mach_port_t to, mach_msg_type_name_t disposition, 
 	m.msgh_remote_port = to;
 	m.msgh_id = id;
 	r = mach_msg(&m, MACH_SEND_MSG | MACH_SEND_TIMEOUT, sizeof m, 0, MACH_PORT_NULL, ms, MACH_PORT_NULL);
-	if (r == MACH_SEND_TIMED_OUT)    /* the right came back, as a reference more if it was copied */
+	if (r == MACH_SEND_TIMED_OUT) /* the right came back, as a reference more if it was copied */
 		mach_msg_destroy(&m);
 	return r;
 }
@@ -134,7 +134,8 @@ static void watch_right(mach_msg_type_name_t disposition)
 	must(mach_port_allocate(child, MACH_PORT_RIGHT_RECEIVE, &there), "allocate there");
 	must(mach_port_extract_right(child, there, disposition, &right, &type), "extract");
 	must(mach_port_request_notification(self, right, MACH_NOTIFY_DEAD_NAME, 0, notify, MACH_MSG_TYPE_MAKE_SEND_ONCE,
-					    &previous), "ask for a dead-name notification");
+					    &previous),
+	     "ask for a dead-name notification");
 }
 
 static void watch_send_right(void)
@@ -163,7 +164,8 @@ static void settle_notice(void)
 		return;
 	if (m.header.msgh_id == MACH_NOTIFY_DEAD_NAME) {
 		expect(type_of(m.notice.not_port) == MACH_PORT_TYPE_DEAD_NAME, "no dead name for its notification");
-		expect(refs_of(m.notice.not_port, MACH_PORT_RIGHT_DEAD_NAME) == 1, "not one reference for the notification");
+		expect(refs_of(m.notice.not_port, MACH_PORT_RIGHT_DEAD_NAME) == 1,
+		       "not one reference for the notification");
 		drop(m.notice.not_port);
 	} else {
 		expect(m.header.msgh_id == MACH_NOTIFY_PORT_DELETED, "another notification");
@@ -179,14 +181,16 @@ static void drop_right(void)
 
 static void drop_right_by_count(void)
 {
-	result = mach_port_mod_refs(self, right, type_of(right) & MACH_PORT_TYPE_SEND_ONCE ? MACH_PORT_RIGHT_SEND_ONCE :
-				    MACH_PORT_RIGHT_SEND, -1);
+	result = mach_port_mod_refs(self, right,
+				    type_of(right) & MACH_PORT_TYPE_SEND_ONCE ? MACH_PORT_RIGHT_SEND_ONCE
+									      : MACH_PORT_RIGHT_SEND,
+				    -1);
 }
 
 static void settle_counted(void)
 {
 	if (result)
-		drop(right);             /* it was dead before */
+		drop(right); /* it was dead before */
 	settle_notice();
 }
 
@@ -323,7 +327,8 @@ static void settle_one(void)
 	union buffer m;
 
 	must(other_result, "send");
-	expect((fetch(queue, &m, 0) == MACH_MSG_SUCCESS) == (result != MACH_MSG_SUCCESS), "the message was lost, or is two");
+	expect((fetch(queue, &m, 0) == MACH_MSG_SUCCESS) == (result != MACH_MSG_SUCCESS),
+	       "the message was lost, or is two");
 	must(mach_port_mod_refs(self, set, MACH_PORT_RIGHT_PORT_SET, -1), "end the set");
 	end(queue);
 	drop(queue);
@@ -471,14 +476,17 @@ static void settle_victim(void)
 
 static const struct race races[] = {
 	{ "last send right dropped as its port dies", watch_send_right, drop_right, end_there, settle_notice },
-	{ "last send right counted down as its port dies", watch_send_right, drop_right_by_count, end_there, settle_counted },
+	{ "last send right counted down as its port dies", watch_send_right, drop_right_by_count, end_there,
+	  settle_counted },
 	{ "last send right moved as its port dies", watch_send_right, move_send_right, end_there, settle_moved },
 	{ "send-once right dropped as its port dies", watch_send_once_right, drop_right, end_there, settle_notice },
 	{ "send-once right counted down as its port dies", watch_send_once_right, drop_right_by_count, end_there,
 	  settle_counted },
-	{ "send-once right moved as its port dies", watch_send_once_right, move_send_once_right, end_there, settle_moved },
+	{ "send-once right moved as its port dies", watch_send_once_right, move_send_once_right, end_there,
+	  settle_moved },
 	{ "send right renamed as its port dies", watch_send_right, rename_right, end_there, settle_renamed },
-	{ "full queue joins a set, then is received from", fill_queue, send_to_full_queue, join_and_receive, settle_set },
+	{ "full queue joins a set, then is received from", fill_queue, send_to_full_queue, join_and_receive,
+	  settle_set },
 	{ "full queue joins a set that is received from", fill_queue, receive_from_set, join_then_send, settle_set },
 	{ "message meets a time-out", new_queue, receive_briefly, send_one, settle_one },
 	{ "port joins a set after a message", new_queue, receive_somewhere, send_and_join, settle_one },
@@ -549,9 +557,10 @@ static void compare_counts(const struct kernel_counts *was)
 
 	kernel_counts_read(&is);
 	if (memcmp(was, &is, sizeof is))
-		fprintf(stderr, "races: left over: %ld ports, %ld names, %ld messages, %ld spaces, %ld sets, %ld tasks\n",
-			is.ports - was->ports, is.names - was->names, is.messages - was->messages, is.spaces - was->spaces,
-			is.sets - was->sets, is.tasks - was->tasks);
+		fprintf(stderr,
+			"races: left over: %ld ports, %ld names, %ld messages, %ld spaces, %ld sets, %ld tasks\n",
+			is.ports - was->ports, is.names - was->names, is.messages - was->messages,
+			is.spaces - was->spaces, is.sets - was->sets, is.tasks - was->tasks);
 	expect(!memcmp(was, &is, sizeof is), "something is left over");
 }
 #endif

@@ -36,19 +36,19 @@
 #define HAVE_COUNTS 0
 #endif
 
-#define N_WORKERS 16
-#define N_SLOTS 24
-#define N_SETS 4
-#define N_ROUNDS 5
+#define N_WORKERS    16
+#define N_SLOTS	     24
+#define N_SETS	     4
+#define N_ROUNDS     5
 #define HANG_SECONDS 30
-#define HEAP_SLACK (512 * 1024)          /* caches that fill up */
+#define HEAP_SLACK   (512 * 1024) /* caches that fill up */
 
 typedef _Atomic mach_port_t slot_t;
 
 struct worker {
 	pthread_t thread;
-	_Atomic mach_port_t port;        /* its thread port, for thread_abort() */
-	mach_port_t reply;               /* a receive right of its own, no send right */
+	_Atomic mach_port_t port; /* its thread port, for thread_abort() */
+	mach_port_t reply;	  /* a receive right of its own, no send right */
 	uint64_t random;
 	_Atomic uint64_t n_steps;
 	_Atomic int doing;
@@ -61,7 +61,7 @@ union buffer {
 };
 
 static slot_t slots[N_SLOTS], sets[N_SETS];
-static mach_port_t notices;              /* where dead-name notifications go: each brings a reference, none may be lost */
+static mach_port_t notices; /* where dead-name notifications go: each brings a reference, none may be lost */
 static struct worker workers[N_WORKERS];
 static atomic_bool stop, finished;
 static atomic_uint n_broken;
@@ -131,7 +131,7 @@ static void slot_end(slot_t *slot, mach_port_t next)
 	mach_port_t p = atomic_exchange(slot, next);
 
 	if (p == MACH_PORT_NULL)
-		return;                  /* somebody else has it in hand */
+		return; /* somebody else has it in hand */
 	port_end(p);
 	drop(p);
 }
@@ -193,7 +193,7 @@ static void message_end(union buffer *m)
 	if (m->header.msgh_id == MACH_NOTIFY_DEAD_NAME) {
 		mach_dead_name_notification_t *n = (void *)m;
 
-		drop(n->not_port);       /* the notification brought a reference */
+		drop(n->not_port); /* the notification brought a reference */
 	}
 	mach_msg_destroy(&m->header);
 }
@@ -290,7 +290,7 @@ static void send(struct worker *w, mach_port_t to, mach_port_t reply)
 	else if (r == MACH_SEND_TIMED_OUT || r == MACH_SEND_INTERRUPTED)
 		message_came_back(&m);
 	else if (own && (r == MACH_SEND_INVALID_DEST || r == MACH_SEND_INVALID_REPLY))
-		port_end(own);           /* a bad header takes nothing; a bad body takes all */
+		port_end(own); /* a bad header takes nothing; a bad body takes all */
 }
 
 /* ---- what a thread can do */
@@ -299,10 +299,12 @@ static void ask_for_notice(struct worker *w)
 {
 	static const int what[] = { MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED };
 	int id = what[draw(w, 3)];
-	mach_port_t before = MACH_PORT_NULL, to = id == MACH_NOTIFY_DEAD_NAME ? notices : draw(w, 2) ? w->reply : any_slot(w);
+	mach_port_t before = MACH_PORT_NULL, to = id == MACH_NOTIFY_DEAD_NAME ? notices
+						  : draw(w, 2)		      ? w->reply
+									      : any_slot(w);
 
-	if (mach_port_request_notification(mach_task_self(), any_slot(w), id, draw(w, 2), to, MACH_MSG_TYPE_MAKE_SEND_ONCE,
-					   &before) == KERN_SUCCESS)
+	if (mach_port_request_notification(mach_task_self(), any_slot(w), id, draw(w, 2), to,
+					   MACH_MSG_TYPE_MAKE_SEND_ONCE, &before) == KERN_SUCCESS)
 		drop(before);
 }
 
@@ -466,7 +468,8 @@ static void round_start(uint64_t seed)
 	}
 	for (int i = 0; i < N_WORKERS; i++) {
 		workers[i].random = (seed + (uint64_t)i) * 0x9e3779b97f4a7c15u + 1;
-		expect("thread", portunus_thread_create(mach_task_self(), &workers[i].thread, worker_main, &workers[i]));
+		expect("thread",
+		       portunus_thread_create(mach_task_self(), &workers[i].thread, worker_main, &workers[i]));
 		workers[i].port = portunus_thread_port(workers[i].thread);
 	}
 }
@@ -497,9 +500,11 @@ static void compare_counts(const struct kernel_counts *a)
 	if (b.ports == a->ports && b.names == a->names && b.messages == a->messages && b.sets == a->sets &&
 	    b.tasks == a->tasks && b.spaces == a->spaces)
 		return;
-	fprintf(stderr, "stress: ports %ld -> %ld, names %ld -> %ld, messages %ld -> %ld, sets %ld -> %ld, "
-		"tasks %ld -> %ld, spaces %ld -> %ld\n", a->ports, b.ports, a->names, b.names, a->messages, b.messages,
-		a->sets, b.sets, a->tasks, b.tasks, a->spaces, b.spaces);
+	fprintf(stderr,
+		"stress: ports %ld -> %ld, names %ld -> %ld, messages %ld -> %ld, sets %ld -> %ld, "
+		"tasks %ld -> %ld, spaces %ld -> %ld\n",
+		a->ports, b.ports, a->names, b.names, a->messages, b.messages, a->sets, b.sets, a->tasks, b.tasks,
+		a->spaces, b.spaces);
 	atomic_fetch_add(&n_broken, 1);
 }
 #endif
@@ -525,7 +530,8 @@ static void run(double seconds, uint64_t seed)
 		round_end();
 		after = names_here(false);
 		if (after != n_names) {
-			fprintf(stderr, "stress: %u names at the start, %u at the end of round %u\n", n_names, after, round);
+			fprintf(stderr, "stress: %u names at the start, %u at the end of round %u\n", n_names, after,
+				round);
 			names_here(true);
 			atomic_fetch_add(&n_broken, 1);
 			return;
@@ -537,7 +543,7 @@ static void run(double seconds, uint64_t seed)
 			broken("the heap grows", KERN_RESOURCE_SHORTAGE);
 #if HAVE_COUNTS
 		if (round == 0)
-			kernel_counts_read(&counts);     /* what is made once and kept is there now */
+			kernel_counts_read(&counts); /* what is made once and kept is there now */
 		else
 			compare_counts(&counts);
 #endif
@@ -547,7 +553,8 @@ static void run(double seconds, uint64_t seed)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 5;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL), n_steps = 0, n_sent = 0, n_received = 0;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL), n_steps = 0, n_sent = 0,
+		 n_received = 0;
 	pthread_t watchdog;
 
 	printf("stress: %.0f seconds, seed %llu\n", seconds, (unsigned long long)seed);

@@ -18,13 +18,13 @@
 #include "kinds_server.h"
 
 #define MAX_MESSAGE 8192
-#define LARGE (300 * 1024)
+#define LARGE	    (300 * 1024)
 
 #define assert_kern(expected, call) assert_string_equal(mach_error_string(call), mach_error_string(expected))
-#define assert_ok(call) assert_kern(KERN_SUCCESS, call)
+#define assert_ok(call)		    assert_kern(KERN_SUCCESS, call)
 
 struct world {
-	task_t task;         /* the server's */
+	task_t task;	     /* the server's */
 	mach_port_t in_task; /* its name of the service's receive right */
 	mach_port_t service; /* our send right */
 	pthread_t thread;
@@ -410,13 +410,14 @@ static void an_unknown_request_is_answered_with_bad_id(void **state)
 			mach_msg_header_t head;
 			mig_reply_header_t reply;
 			char room[256];
-		} m = { .head = { .msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE) } };
+		} m = { .head = { .msgh_bits =
+					  MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE) } };
 
 		m.head.msgh_remote_port = w->service;
 		m.head.msgh_local_port = mig_get_reply_port();
 		m.head.msgh_id = unknown[i];
-		assert_ok(mach_msg(&m.head, MACH_SEND_MSG | MACH_RCV_MSG, sizeof m.head, sizeof m, m.head.msgh_local_port,
-				   MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL));
+		assert_ok(mach_msg(&m.head, MACH_SEND_MSG | MACH_RCV_MSG, sizeof m.head, sizeof m,
+				   m.head.msgh_local_port, MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL));
 		assert_int_equal(m.head.msgh_id, unknown[i] + 100);
 		assert_kern(MIG_BAD_ID, m.reply.RetCode);
 	}

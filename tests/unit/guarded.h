@@ -33,6 +33,12 @@ static inline void guarded_run(void **state)
 	test(&none);
 }
 
-#define GUARDED_TEST(name, setup, teardown) { #name, guarded_run, setup, teardown, &(CMUnitTestFunction){ name } }
+#define GUARDED_TEST(name, setup, teardown) \
+	{ \
+#name, guarded_run, setup, teardown, &(CMUnitTestFunction) \
+		{ \
+			name \
+		} \
+	}
 
 #endif

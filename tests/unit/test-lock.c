@@ -20,7 +20,7 @@ enum { THREADS = 8, ROUNDS = 20000 };
 
 struct shared {
 	struct lock lock;
-	unsigned long sum;      /* plain on purpose: only the lock protects it */
+	unsigned long sum; /* plain on purpose: only the lock protects it */
 };
 
 static void *add_many(void *argument)

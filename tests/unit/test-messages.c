@@ -269,7 +269,8 @@ static void buffer_that_cannot_be_written_is_an_error(void **state)
 	expect_wild_pointers();
 	(void)w;
 	expect_ok(send_id(here(), p, 1));
-	expect_result(mach_msg(at, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 1000, p, 0, MACH_PORT_NULL), MACH_RCV_INVALID_DATA);
+	expect_result(mach_msg(at, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 1000, p, 0, MACH_PORT_NULL),
+		      MACH_RCV_INVALID_DATA);
 	munmap(at, page);
 	expect_ok(mach_port_destroy(here(), p));
 }
@@ -300,7 +301,9 @@ static void random_bodies_do_no_harm(void **state)
 			random ^= random << 13;
 			random ^= random >> 7;
 			random ^= random << 17;
-			uint32_t word = random % 3 ? (uint32_t)random : random % 5 ? x : 0x20114000u | (random >> 40 & 0x1f);
+			uint32_t word = random % 3   ? (uint32_t)random
+					: random % 5 ? x
+						     : 0x20114000u | (random >> 40 & 0x1f);
 
 			letter_add_raw(&l, &word, sizeof(word));
 		}

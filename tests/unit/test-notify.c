@@ -33,7 +33,7 @@ static void no_senders_counts_rights_in_queues(void **state)
 	expect_ok(watch_no_senders(w->a, p));
 	expect_ok(send_moving(w->a, queue, p));
 	expect_no_notice(w->a);
-	expect_message(w->a, queue, 0);                  /* given back there */
+	expect_message(w->a, queue, 0); /* given back there */
 	expect_notice(w->a, NO_SENDERS, p);
 }
 
@@ -109,7 +109,7 @@ static void many_tasks_may_watch_one_port(void **state)
 	expect_ok(mach_port_destroy(w->a, p));
 	expect_notice(w->b, DEAD_NAME, s);
 	expect_notice(here(), DEAD_NAME, own);
-	expect_notice(w->a, PORT_DELETED, p);            /* its own name went with the right */
+	expect_notice(w->a, PORT_DELETED, p); /* its own name went with the right */
 	expect_ok(mach_port_deallocate(here(), own));
 }
 
@@ -120,7 +120,8 @@ static void notice_to_a_dead_port_is_dropped(void **state)
 	mach_port_t once = give_send_once(w->b, to, here());
 	mach_port_t s2 = give_send(w->a, p, here());
 
-	expect_ok(mach_port_request_notification(here(), s2, DEAD_NAME, 0, once, MACH_MSG_TYPE_MOVE_SEND_ONCE, &previous));
+	expect_ok(mach_port_request_notification(here(), s2, DEAD_NAME, 0, once, MACH_MSG_TYPE_MOVE_SEND_ONCE,
+						 &previous));
 	expect_ok(mach_port_destroy(w->b, to));
 	expect_ok(mach_port_destroy(w->a, p));
 	expect_eq(type_of(w->b, s), MACH_PORT_TYPE_DEAD_NAME);
@@ -133,16 +134,18 @@ static void taken_back_request_says_nothing(void **state)
 	mach_port_t p = port_with_send_in(here()), to = port_in(here()), previous, nothing;
 
 	(void)w;
-	expect_ok(mach_port_request_notification(here(), p, NO_SENDERS, 0, to, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous));
+	expect_ok(
+		mach_port_request_notification(here(), p, NO_SENDERS, 0, to, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous));
 	expect_ok(mach_port_request_notification(here(), p, NO_SENDERS, 0, MACH_PORT_NULL, MACH_MSG_TYPE_MOVE_SEND_ONCE,
 						 &previous));
 	expect_eq(type_of(here(), previous), MACH_PORT_TYPE_SEND_ONCE);
 	expect_ok(mach_port_deallocate(here(), p));
 	expect_no_message(here(), to);
-	expect_ok(mach_port_request_notification(here(), p, NO_SENDERS, 5, previous, MACH_MSG_TYPE_MOVE_SEND_ONCE, &nothing));
+	expect_ok(mach_port_request_notification(here(), p, NO_SENDERS, 5, previous, MACH_MSG_TYPE_MOVE_SEND_ONCE,
+						 &nothing));
 	expect_eq(nothing, MACH_PORT_NULL);
 	expect_ok(mach_port_destroy(here(), p));
-	expect_message(here(), to, MACH_NOTIFY_SEND_ONCE);       /* the port died, the request with it */
+	expect_message(here(), to, MACH_NOTIFY_SEND_ONCE); /* the port died, the request with it */
 	expect_ok(mach_port_destroy(here(), to));
 }
 
@@ -175,8 +178,9 @@ static void accepted_comes_when_the_forced_message_is_received(void **state)
 	expect_ok(mach_port_set_qlimit(here(), p, 1));
 	expect_ok(send_id(here(), p, 1));
 	letter_to(&l, p, MACH_MSG_TYPE_COPY_SEND, 2);
-	expect_result(mach_msg(&l.header, MACH_SEND_MSG | MACH_SEND_NOTIFY | MACH_SEND_TIMEOUT, l.size, 0, MACH_PORT_NULL, 0,
-			       to), MACH_SEND_WILL_NOTIFY);
+	expect_result(mach_msg(&l.header, MACH_SEND_MSG | MACH_SEND_NOTIFY | MACH_SEND_TIMEOUT, l.size, 0,
+			       MACH_PORT_NULL, 0, to),
+		      MACH_SEND_WILL_NOTIFY);
 	expect_eq(type_of(here(), p) & MACH_PORT_TYPE_MAREQUEST, MACH_PORT_TYPE_MAREQUEST);
 	expect_message(here(), p, 1);
 	expect_message(here(), p, 2);

@@ -50,7 +50,7 @@ static void part_of_an_allocation_can_be_freed(void **state)
 	assert_false(is_mapped(a + PAGE));
 	assert_true(is_mapped(a + 2 * PAGE));
 	memset((void *)(a + 2 * PAGE), 1, 2 * PAGE);
-	expect_ok(forget(a, PAGE));                      /* what is left of it */
+	expect_ok(forget(a, PAGE)); /* what is left of it */
 	expect_ok(forget(a + 2 * PAGE, 2 * PAGE));
 	assert_false(is_mapped(a));
 	assert_false(is_mapped(a + 3 * PAGE));

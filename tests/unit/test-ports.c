@@ -80,7 +80,8 @@ static void call_everything_with(task_t task, mach_port_t name, void *result, ke
 	expect_result(mach_port_extract_right(task, name, MACH_MSG_TYPE_MAKE_SEND, result, &n), expected);
 	expect_result(mach_port_extract_right(task, name, MACH_MSG_TYPE_MAKE_SEND, &n, result), expected);
 	expect_result(mach_port_request_notification(task, name, MACH_NOTIFY_NO_SENDERS, 1, MACH_PORT_NULL,
-						     MACH_MSG_TYPE_MOVE_SEND_ONCE, result), expected);
+						     MACH_MSG_TYPE_MOVE_SEND_ONCE, result),
+		      expected);
 }
 
 static void expect_untouched(task_t task, mach_port_t name, unsigned n_names)

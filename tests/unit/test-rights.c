@@ -13,7 +13,7 @@ static void unreceived_right_is_dropped_with_its_queue(void **state)
 
 	expect_ok(watch_no_senders(w->a, carried));
 	expect_ok(send_moving(w->a, queue, carried));
-	expect_eq(send_rights(w->a, carried), 1);        /* the queued message holds it */
+	expect_eq(send_rights(w->a, carried), 1); /* the queued message holds it */
 	expect_no_notice(w->a);
 	expect_ok(mach_port_destroy(w->a, queue));
 	expect_notice(w->a, NO_SENDERS, carried);
@@ -25,7 +25,7 @@ static void receive_right_in_a_queue_dies_with_it(void **state)
 	mach_port_t queue = port_in(w->a), carried = port_in(w->a), holder = give_send(w->a, carried, w->b);
 
 	expect_ok(send_moving_receive(w->a, queue, carried));
-	expect_ok(send_id(w->b, holder, 1));             /* alive, though nobody can receive from it */
+	expect_ok(send_id(w->b, holder, 1)); /* alive, though nobody can receive from it */
 	expect_ok(mach_port_destroy(w->a, queue));
 	expect_eq(type_of(w->b, holder), MACH_PORT_TYPE_DEAD_NAME);
 	expect_result(send_id(w->b, holder, 2), MACH_SEND_INVALID_DEST);
@@ -76,7 +76,7 @@ static void all_rights_of_a_task_to_one_port_share_a_name(void **state)
 	expect_ok(fetch(w->b, queue, &l));
 	expect_eq(letter_port(&l), s);
 	expect_eq(refs_of(w->b, s, MACH_PORT_RIGHT_SEND), 2);
-	expect_eq(send_rights(w->a, p), 1);              /* the name holds one right, twice referenced */
+	expect_eq(send_rights(w->a, p), 1); /* the name holds one right, twice referenced */
 }
 
 static void send_rights_that_arrive_above_the_limit_are_dropped(void **state)
@@ -94,7 +94,7 @@ static void send_rights_that_arrive_above_the_limit_are_dropped(void **state)
 	expect_ok(fetch(w->a, queue, &l));
 	expect_eq(letter_port(&l), p);
 	expect_eq(refs_of(w->a, p, MACH_PORT_RIGHT_SEND), SEND_REFS_MAX);
-	expect_eq(send_rights(w->a, p), 1);              /* dropped, not leaked */
+	expect_eq(send_rights(w->a, p), 1); /* dropped, not leaked */
 	expect_ok(watch_no_senders(w->a, p));
 	expect_ok(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_SEND, -SEND_REFS_MAX));
 	expect_notice(w->a, NO_SENDERS, p);
@@ -121,7 +121,8 @@ static void counts_do_not_wrap(void **state)
 	mach_port_t p = port_with_send_in(w->a);
 
 	expect_result(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_SEND, 0x7fffffff), KERN_UREFS_OVERFLOW);
-	expect_result(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_SEND, (mach_port_delta_t)0x80000000), KERN_INVALID_VALUE);
+	expect_result(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_SEND, (mach_port_delta_t)0x80000000),
+		      KERN_INVALID_VALUE);
 	expect_result(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_RECEIVE, 0x7fffffff), KERN_INVALID_VALUE);
 	expect_result(mach_port_mod_refs(w->a, p, MACH_PORT_RIGHT_SEND, -2), KERN_INVALID_VALUE);
 	expect_eq(refs_of(w->a, p, MACH_PORT_RIGHT_SEND), 1);
@@ -174,7 +175,7 @@ static void moved_receive_right_takes_queue_and_senders_along(void **state)
 
 	expect_ok(send_id(w->a, p, 1));
 	expect_ok(send_moving_receive(w->a, via, p));
-	expect_ok(send_id(w->a, p, 2));                  /* while it is on its way */
+	expect_ok(send_id(w->a, p, 2)); /* while it is on its way */
 	expect_ok(fetch(w->b, queue, &l));
 	q = letter_port(&l);
 	expect_ok(send_id(w->a, p, 3));

@@ -53,7 +53,7 @@ static void ending_a_task_frees_those_who_send_to_it(void **state)
 	letter_to(&c.letter, to, MACH_MSG_TYPE_COPY_SEND, 2);
 	caller_start_send(&c, w->a, 0);
 	expect_ok(task_terminate(w->b));
-	expect_ok(caller_join(&c));                      /* its message is destroyed like one that was queued */
+	expect_ok(caller_join(&c)); /* its message is destroyed like one that was queued */
 	expect_eq(type_of(w->a, to), MACH_PORT_TYPE_DEAD_NAME);
 }
 
@@ -143,8 +143,11 @@ static void *ask_in_an_ended_task(void *data)
 	*wrong = 1;
 	if (task_terminate(mach_task_self()))
 		return NULL;
-	*wrong = mach_task_self() != MACH_PORT_NULL ? 2 : mach_thread_self() != MACH_PORT_NULL ? 3 :
-		 mach_reply_port() != MACH_PORT_NULL ? 4 : portunus_task_enter(0x5555) != MACH_PORT_NULL ? 5 : 0;
+	*wrong = mach_task_self() != MACH_PORT_NULL		 ? 2
+		 : mach_thread_self() != MACH_PORT_NULL		 ? 3
+		 : mach_reply_port() != MACH_PORT_NULL		 ? 4
+		 : portunus_task_enter(0x5555) != MACH_PORT_NULL ? 5
+								 : 0;
 	return NULL;
 }
 
@@ -274,7 +277,7 @@ static void terminated_thread_stops_waiting(void **state)
 	thread = portunus_thread_port(c.thread);
 	expect_ok(thread_terminate(thread));
 	pthread_join(c.thread, NULL);
-	assert_false(atomic_load(&c.done));              /* it never came back from its call */
+	assert_false(atomic_load(&c.done)); /* it never came back from its call */
 	expect_eq(type_of(here(), thread), MACH_PORT_TYPE_DEAD_NAME);
 	expect_result(thread_terminate(thread), MACH_SEND_INVALID_DEST);
 	expect_ok(mach_port_deallocate(here(), thread));
@@ -299,7 +302,7 @@ static void abort_ends_a_wait_that_asked_for_it(void **state)
 	thread = portunus_thread_port(c.thread);
 	expect_ok(thread_abort(thread));
 	expect_result(caller_join(&c), MACH_SEND_INTERRUPTED);
-	expect_eq(refs_of(w->a, p, MACH_PORT_RIGHT_SEND), 2);    /* the message came back, its right a reference more */
+	expect_eq(refs_of(w->a, p, MACH_PORT_RIGHT_SEND), 2); /* the message came back, its right a reference more */
 	expect_ok(mach_port_deallocate(here(), thread));
 }
 
@@ -335,7 +338,7 @@ static void signal_while_receiving(struct world *w, int flags, mach_msg_option_t
 	sigaction(SIGUSR1, &action, NULL);
 	caller_start_receive(&c, w->a, p, option);
 	pthread_kill(c.thread, SIGUSR1);
-	if (expected == MACH_MSG_SUCCESS) {              /* it goes on to wait, and gets what comes */
+	if (expected == MACH_MSG_SUCCESS) { /* it goes on to wait, and gets what comes */
 		while (!caller_sleeps(&c))
 			assert_false(atomic_load(&c.done));
 		expect_ok(send_id(w->a, p, 7));
@@ -411,7 +414,7 @@ static void forked_child_is_a_fresh_task(void **state)
 		_exit(child_is_fresh(p, w->a));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	expect_no_notice(here());                        /* what the child lost, it never held */
+	expect_no_notice(here()); /* what the child lost, it never held */
 	expect_message(here(), p, 1);
 	expect_ok(mach_port_deallocate(here(), p));
 	expect_notice(here(), NO_SENDERS, p);

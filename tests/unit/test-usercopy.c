@@ -105,8 +105,17 @@ static void writes_up_to_the_edge_and_not_beyond(void **state)
 
 static void wild_pointers_are_false(void **state)
 {
-	static const uintptr_t wild[] = { 0, 1, 8, 4095, 0x800000000000, 0x8000000000000000, 0xdeadbeefdeadbeef,
-					  0xffff800000000000, UINTPTR_MAX - 4096, UINTPTR_MAX - 7, UINTPTR_MAX };
+	static const uintptr_t wild[] = { 0,
+					  1,
+					  8,
+					  4095,
+					  0x800000000000,
+					  0x8000000000000000,
+					  0xdeadbeefdeadbeef,
+					  0xffff800000000000,
+					  UINTPTR_MAX - 4096,
+					  UINTPTR_MAX - 7,
+					  UINTPTR_MAX };
 	static const size_t sizes[] = { 1, 2, 4, 8, 15, 16, 31, 33, 64, 65, 128, 200, 1023, 1024, 2000 };
 	char buffer[2000] = { 0 };
 
@@ -233,7 +242,7 @@ static void copy_a_little(void)
 		_exit(100);
 }
 
-static char *volatile nowhere = (char *)8;       /* volatile, so that no compiler sees the fault coming */
+static char *volatile nowhere = (char *)8; /* volatile, so that no compiler sees the fault coming */
 
 static void fault(void)
 {
@@ -411,6 +420,6 @@ int main(void)
 	int failed = cmocka_run_group_tests(before, NULL, NULL);
 
 	guarded_init();
-	usercopy_init();        /* once more does no harm */
+	usercopy_init(); /* once more does no harm */
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ int world_teardown(void **state)
 		expect_ok(task_terminate(w->b));
 	expect_ok(mach_port_deallocate(here(), w->a));
 	expect_ok(mach_port_deallocate(here(), w->b));
-	mach_thread_self();                              /* its name went when the thread entered another task */
+	mach_thread_self(); /* its name went when the thread entered another task */
 	expect_eq(names_in(here()), w->n_names);
 	expect_eq(count_fds(), w->n_fds);
 	/* the library and malloc() may keep some memory for later, but not that of a message of these tests */
@@ -317,7 +317,7 @@ void letter_add_type(struct letter *l, unsigned name, unsigned bits, unsigned nu
 	type.msgt_name = (unsigned char)name;
 	type.msgt_size = (unsigned char)bits;
 	type.msgt_number = number;
-	if (type.msgt_number != number) {        /* only the long form has room */
+	if (type.msgt_number != number) { /* only the long form has room */
 		letter_add_long_type(l, name, bits, number, is_inline, deallocate);
 		return;
 	}
@@ -453,7 +453,8 @@ mach_msg_return_t send_moving(task_t task, mach_port_t to, mach_port_t carried)
 {
 	struct letter l;
 
-	letter_to(&l, to, type_of(task, to) & MACH_PORT_TYPE_SEND ? MACH_MSG_TYPE_COPY_SEND : MACH_MSG_TYPE_MAKE_SEND, 0);
+	letter_to(&l, to, type_of(task, to) & MACH_PORT_TYPE_SEND ? MACH_MSG_TYPE_COPY_SEND : MACH_MSG_TYPE_MAKE_SEND,
+		  0);
 	letter_add_port(&l, carried, MACH_MSG_TYPE_MOVE_SEND);
 	return post(task, &l);
 }
@@ -462,7 +463,8 @@ mach_msg_return_t send_moving_receive(task_t task, mach_port_t to, mach_port_t c
 {
 	struct letter l;
 
-	letter_to(&l, to, type_of(task, to) & MACH_PORT_TYPE_SEND ? MACH_MSG_TYPE_COPY_SEND : MACH_MSG_TYPE_MAKE_SEND, 0);
+	letter_to(&l, to, type_of(task, to) & MACH_PORT_TYPE_SEND ? MACH_MSG_TYPE_COPY_SEND : MACH_MSG_TYPE_MAKE_SEND,
+		  0);
 	letter_add_port(&l, carried, MACH_MSG_TYPE_MOVE_RECEIVE);
 	return post(task, &l);
 }
@@ -518,7 +520,8 @@ kern_return_t watch(task_t task, int notice, mach_port_t name)
 	kern_return_t r;
 
 	in_task_begin(task);
-	r = mach_port_request_notification(mach_task_self(), name, notice, 0, to, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+	r = mach_port_request_notification(mach_task_self(), name, notice, 0, to, MACH_MSG_TYPE_MAKE_SEND_ONCE,
+					   &previous);
 	in_task_end();
 	assert_int_equal(previous, MACH_PORT_NULL);
 	return r;
@@ -543,7 +546,7 @@ void expect_notice(task_t task, int notice, mach_port_t name)
 	if (notice == DEAD_NAME || notice == PORT_DELETED)
 		expect_eq(letter_port(&l), name);
 	if (notice == DEAD_NAME)
-		expect_ok(mach_port_deallocate(task, name));     /* the notice brought a reference */
+		expect_ok(mach_port_deallocate(task, name)); /* the notice brought a reference */
 	destroy_letter(task, &l);
 	expect_no_notice(task);
 }

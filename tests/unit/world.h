@@ -24,13 +24,13 @@
 #include <portunus/task.h>
 #include <pthread.h>
 
-#define UNUSED_NAME ((mach_port_name_t)0x7654321)
+#define UNUSED_NAME  ((mach_port_name_t)0x7654321)
 #define WILD_POINTER ((void *)0x10)
 
 struct world {
 	task_t a, b;
 	unsigned n_names, n_fds;
-	unsigned long n_mapped;          /* bytes */
+	unsigned long n_mapped; /* bytes */
 };
 
 int world_setup(void **state);
@@ -50,26 +50,26 @@ void expect_wild_pointers(void);
 /* ---- what is expected */
 
 #define expect_result(call, code) expect_result_at(#call, (call), (code), __FILE__, __LINE__)
-#define expect_ok(call)           expect_result(call, KERN_SUCCESS)
-#define expect_eq(x, y)           assert_int_equal((x), (y))
+#define expect_ok(call)		  expect_result(call, KERN_SUCCESS)
+#define expect_eq(x, y)		  assert_int_equal((x), (y))
 void expect_result_at(const char *what, kern_return_t got, kern_return_t expected, const char *file, int line);
 
 /* ---- rights */
 
-mach_port_t port_in(task_t task);                /* a receive right */
-mach_port_t port_with_send_in(task_t task);      /* and a send right under the same name */
+mach_port_t port_in(task_t task);	    /* a receive right */
+mach_port_t port_with_send_in(task_t task); /* and a send right under the same name */
 mach_port_t set_in(task_t task);
 mach_port_t dead_name_in(task_t task);
-mach_port_t send_once_in(task_t task, mach_port_t port);             /* a send-once right to that port, same task */
-mach_port_t give_send(task_t from, mach_port_t port, task_t to);     /* a send right to from's port; its name in to */
+mach_port_t send_once_in(task_t task, mach_port_t port);	 /* a send-once right to that port, same task */
+mach_port_t give_send(task_t from, mach_port_t port, task_t to); /* a send right to from's port; its name in to */
 mach_port_t give_send_once(task_t from, mach_port_t port, task_t to);
 
-mach_port_type_t type_of(task_t task, mach_port_t name);                        /* 0: no such name */
-unsigned refs_of(task_t task, mach_port_t name, mach_port_right_t right);       /* 0: none */
+mach_port_type_t type_of(task_t task, mach_port_t name);		  /* 0: no such name */
+unsigned refs_of(task_t task, mach_port_t name, mach_port_right_t right); /* 0: none */
 mach_port_status_t status_of(task_t task, mach_port_t port);
-unsigned send_rights(task_t task, mach_port_t port);                            /* that exist, anywhere */
-unsigned names_in(task_t task);                                                 /* but for its own */
-kern_return_t end_receive(task_t task, mach_port_t port);                       /* only the receive right */
+unsigned send_rights(task_t task, mach_port_t port);	  /* that exist, anywhere */
+unsigned names_in(task_t task);				  /* but for its own */
+kern_return_t end_receive(task_t task, mach_port_t port); /* only the receive right */
 
 /* ---- messages */
 
@@ -87,11 +87,11 @@ void letter_reply_to(struct letter *l, mach_port_t reply, unsigned disposition);
 void letter_add_type(struct letter *l, unsigned name, unsigned bits, unsigned number, bool is_inline, bool deallocate);
 void letter_add_long_type(struct letter *l, unsigned name, unsigned bits, unsigned number, bool is_inline,
 			  bool deallocate);
-void letter_add_raw(struct letter *l, const void *data, size_t size);    /* padded */
+void letter_add_raw(struct letter *l, const void *data, size_t size); /* padded */
 void letter_add_int(struct letter *l, int value);
 void letter_add_port(struct letter *l, mach_port_t name, unsigned disposition);
 void letter_add_memory(struct letter *l, const void *data, unsigned size, bool deallocate);
-void letter_add_ports(struct letter *l, const mach_port_t *names, unsigned n, unsigned disposition);  /* out of line */
+void letter_add_ports(struct letter *l, const mach_port_t *names, unsigned n, unsigned disposition); /* out of line */
 
 /* sends and receives without waiting */
 mach_msg_return_t post(task_t task, struct letter *l);
@@ -101,8 +101,8 @@ mach_msg_return_t fetch_with(task_t task, mach_port_t name, struct letter *l, ma
 void destroy_letter(task_t task, struct letter *l);
 
 /* the first item of a letter received */
-mach_port_t letter_port(const struct letter *l);         /* inline */
-void *letter_memory(const struct letter *l, unsigned *size);  /* out of line; size in bytes */
+mach_port_t letter_port(const struct letter *l);	     /* inline */
+void *letter_memory(const struct letter *l, unsigned *size); /* out of line; size in bytes */
 const mach_msg_type_t *letter_type(const struct letter *l);
 
 /* one bare message; COPY_SEND */
@@ -145,9 +145,9 @@ struct caller {
 /* starts and waits until the thread sleeps in its call */
 void caller_start(struct caller *c, task_t task);
 void caller_start_receive(struct caller *c, task_t task, mach_port_t name, mach_msg_option_t option);
-void caller_start_send(struct caller *c, task_t task, mach_msg_option_t option);     /* c->letter */
+void caller_start_send(struct caller *c, task_t task, mach_msg_option_t option); /* c->letter */
 /* waits for its end */
 mach_msg_return_t caller_join(struct caller *c);
-bool caller_sleeps(struct caller *c);                    /* still */
+bool caller_sleeps(struct caller *c); /* still */
 
 #endif
