@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SHOWN 40                         /* mismatches printed per program */
-#define SECONDS 300                      /* a program that runs longer hangs */
+#define SHOWN	40  /* mismatches printed per program */
+#define SECONDS 300 /* a program that runs longer hangs */
 
 /* ---- lines of text, without trailing blanks */
 
@@ -109,7 +109,7 @@ static size_t key_length(const char *line)
 	const char *equals = is_probe(line) ? strstr(line, " = ") : NULL;
 
 	if (is_probe(line) && !equals && strlen(line) > 2 && strcmp(line + strlen(line) - 2, " =") == 0)
-		return strlen(line) - 2;         /* an empty answer, its blank trimmed */
+		return strlen(line) - 2; /* an empty answer, its blank trimmed */
 	return equals ? (size_t)(equals - line) : strlen(line);
 }
 
@@ -123,8 +123,8 @@ static bool same_key(const char *a, const char *b)
 /* ---- the list of differences */
 
 struct difference {
-	char *file;                      /* "05-queue", "p2-7" */
-	char *line;                      /* the line as Portunus prints it, or "from N" */
+	char *file; /* "05-queue", "p2-7" */
+	char *line; /* the line as Portunus prints it, or "from N" */
 	bool met;
 };
 
@@ -182,7 +182,7 @@ static long difference_from(const char *file)
 {
 	for (size_t i = 0; i < n_differences; i++) {
 		if (strcmp(differences[i].file, file) == 0 && strncmp(differences[i].line, "from ", 5) == 0) {
-			differences[i].met = true;       /* the caller checks that it is true */
+			differences[i].met = true; /* the caller checks that it is true */
 			return atol(differences[i].line + 5);
 		}
 	}
@@ -205,7 +205,7 @@ static struct lines run(char *const argv[])
 		dup2(fd[1], STDOUT_FILENO);
 		close(fd[0]);
 		close(fd[1]);
-		alarm(SECONDS);                  /* survives exec, and ends a program that hangs */
+		alarm(SECONDS); /* survives exec, and ends a program that hangs */
 		execv(argv[0], argv);
 		perror(argv[0]);
 		_exit(127);
@@ -249,7 +249,7 @@ static void compare_answer(struct tally *t, const char *expected, const char *go
 	struct difference *d = difference_find(t->file, expected);
 
 	if (strcmp(expected, got) == 0)
-		return;                          /* a listed one that agrees is found by report() */
+		return; /* a listed one that agrees is found by report() */
 	if (!d) {
 		mismatch(t, "differs", expected, got);
 	} else if (strcmp(d->line, got) != 0) {
@@ -300,7 +300,7 @@ static void compare_trace(struct tally *t, const struct lines *expected, const s
 		}
 		if (!same) {
 			mismatch(t, line ? "differs" : "missing", expected->at[i], line);
-			return;                  /* from here on, other states are drawn from */
+			return; /* from here on, other states are drawn from */
 		}
 	}
 	if (got->n > expected->n)
@@ -314,8 +314,8 @@ static bool report(struct tally *t)
 			mismatch(t, "listed as a difference, but none", differences[i].line, NULL);
 	if (t->n_bad > SHOWN)
 		printf("... and %zu more\n", t->n_bad - SHOWN);
-	printf("%s %s: %zu lines, %zu listed as different, %zu wrong\n",
-	       t->n_bad ? "FAIL" : "ok", t->file, t->n_probes, t->n_listed, t->n_bad);
+	printf("%s %s: %zu lines, %zu listed as different, %zu wrong\n", t->n_bad ? "FAIL" : "ok", t->file, t->n_probes,
+	       t->n_listed, t->n_bad);
 	return t->n_bad == 0;
 }
 
@@ -386,8 +386,8 @@ static bool count(char *const expected[], int n)
 		lines_free(&l);
 		free(file);
 	}
-	printf("%zu probes, %zu listed as different: %.2f %%, and 2 %% is the limit\n",
-	       n_probes, n_listed, n_probes ? 100.0 * (double)n_listed / (double)n_probes : 0.0);
+	printf("%zu probes, %zu listed as different: %.2f %%, and 2 %% is the limit\n", n_probes, n_listed,
+	       n_probes ? 100.0 * (double)n_listed / (double)n_probes : 0.0);
 	return n_listed * 50 <= n_probes;
 }
 
