@@ -370,23 +370,25 @@ static int usage(const char *what)
 	return 2;
 }
 
-static int run_command(const struct arguments *a, mach_port_t root)
+enum command { CHECK, CAT, LS, STAT, WATCH };
+
+static int run_command(enum command command, const struct arguments *a, mach_port_t root)
 {
 	const char *path = a->n_words > 2 ? a->words[2] : "";
 
-	switch (a->words[0][0]) {
-	case 'c':
+	switch (command) {
+	case CAT:
 		return client_cat(root, path);
-	case 'l':
+	case LS:
 		return client_ls(root, path);
-	case 's':
+	case STAT:
 		return client_stat(root, path);
 	default:
 		return client_watch(root, path, a->n_changes);
 	}
 }
 
-static int serve_and_run(const struct arguments *a)
+static int serve_and_run(enum command command, const struct arguments *a)
 {
 	struct service service;
 	kern_return_t kr = service_start(&service, a->words[1]);
@@ -394,7 +396,7 @@ static int serve_and_run(const struct arguments *a)
 
 	if (kr)
 		return complain(a->words[1], kr);
-	result = run_command(a, service.root);
+	result = run_command(command, a, service.root);
 	service_stop(&service);
 	return result;
 }
@@ -403,10 +405,11 @@ static int dispatch(const struct arguments *a)
 {
 	static const struct {
 		const char *name;
-		int min, max;
+		enum command command;
+		int min, max; /* words, itself included */
 	} commands[] = {
-		{ "check", 1, 2 }, { "demo", 1, 2 }, { "cat", 3, 3 },
-		{ "ls", 2, 3 },	   { "stat", 3, 3 }, { "watch", 3, 3 },
+		{ "check", CHECK, 1, 2 }, { "demo", CHECK, 1, 2 }, { "cat", CAT, 3, 3 },
+		{ "ls", LS, 2, 3 },	  { "stat", STAT, 3, 3 },  { "watch", WATCH, 3, 3 },
 	};
 
 	for (unsigned int i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -416,9 +419,9 @@ static int dispatch(const struct arguments *a)
 			return usage("an argument is missing");
 		if (a->n_words > commands[i].max)
 			return usage("too many arguments");
-		if (i < 2)
+		if (commands[i].command == CHECK)
 			return check(a->n_words > 1 ? a->words[1] : "/usr/include", a->n_clients);
-		return serve_and_run(a);
+		return serve_and_run(commands[i].command, a);
 	}
 	return usage("there is no such command");
 }
