@@ -5,13 +5,14 @@ MIG_ABI ?= auto
 PREFIX ?= /usr/local
 DIR ?= /usr/include
 SECONDS ?= 600
+SEED ?=
 BENCH ?=
 
 layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench sanitize asan tsan stress install format format-check clean
+.PHONY: all help setup demo check bench sanitize stress fuzz install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -23,7 +24,8 @@ help:
 	@echo "make install PREFIX=... [MIG_ABI=lp64|packed4|auto] [DESTDIR=...]"
 	@echo "make bench [BENCH=options]       measure speed and memory against what Linux offers"
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
-	@echo "make stress [SECONDS=600]        many threads, ports, deaths; rights and memory must balance"
+	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
+	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
 	@echo "MIG_ABI=lp64|packed4 chooses the message layout where one build is made; auto: what the installed MIG emits"
@@ -53,7 +55,10 @@ bench: setup-build
 	@./scripts/bench "$(MIG_ABI)" $(BENCH)
 
 stress: setup-test
-	@./scripts/stress "$(MIG_ABI)" "$(SECONDS)"
+	@./scripts/campaign test stress/stress "$(MIG_ABI)" "$(SECONDS)" $(SEED)
+
+fuzz: setup-test
+	@./scripts/campaign asan fuzz/fuzz-message "$(MIG_ABI)" "$(SECONDS)" $(SEED)
 
 install: setup-install
 	@./scripts/install "$(MIG_ABI)" "$(PREFIX)"

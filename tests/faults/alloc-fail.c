@@ -59,8 +59,12 @@ static bool fails_now(void)
 	return true;
 }
 
+static void *heap_page; /* a block that begins a page, as the large ones may */
+
 static void *note_heap(void *p)
 {
+	if ((uintptr_t)p % vm_page_size == 0)
+		heap_page = p;
 	if (p)
 		heap_bytes += (long)malloc_usable_size(p);
 	return p;
@@ -86,9 +90,8 @@ WRAP(void *, realloc, void *p, size_t n)
 	long before = p ? (long)malloc_usable_size(p) : 0;
 	void *now = fails_now() ? NULL : __real_realloc(p, n);
 
-	if (now)
-		heap_bytes += (long)malloc_usable_size(now) - before;
-	return now;
+	heap_bytes -= now ? before : 0;
+	return note_heap(now);
 }
 
 WRAP(void, free, void *p)
@@ -136,7 +139,9 @@ WRAP(int, pthread_create, pthread_t *t, const pthread_attr_t *attr, void *(*star
  * has to ask the host. */
 WRAP(bool, user_writable, void *p, size_t n)
 {
-	return !(is_armed && (uintptr_t)p % vm_page_size == 0) && __real_user_writable(p, n);
+	bool begins_page = (uintptr_t)p % vm_page_size == 0 && p != heap_page;
+
+	return !(is_armed && begins_page) && __real_user_writable(p, n);
 }
 
 /* ---- complaints */
