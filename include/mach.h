@@ -26,15 +26,15 @@ PORTUNUS_BEGIN_DECLS
 
 /* ---- tasks and threads -------------------------------------------------------------------------------------------
  * Calls on a port that is no right of the caller answer MACH_SEND_INVALID_DEST, as in <mach/mach_port.h>; on one that is
- * a right to something else, KERN_INVALID_ARGUMENT. A result pointer that is null is KERN_INVALID_ADDRESS, lack of memory
- * KERN_RESOURCE_SHORTAGE. Threads: any. */
+ * a right to something else, what each call says. A result pointer that is null or cannot be written is
+ * KERN_INVALID_ADDRESS, lack of memory KERN_RESOURCE_SHORTAGE. Threads: any. */
 
 /* task_create - make a task in this process, with an empty name space and no threads
  *   target_task      the parent: its bootstrap and registered ports are inherited
  *   inherit_memory   FALSE; all tasks of a process share its memory in any case
  *   child_task       set to a send right of the caller to the new task
  * The task lives until task_terminate; giving up the right does not end it.
- *   KERN_INVALID_ARGUMENT   target_task is no task
+ *   KERN_INVALID_TASK   target_task is no task
  * Source: probe 13-tasks; that tasks are threads of one process is ours. */
 PORTUNUS_EXPORT kern_return_t task_create(task_t target_task, boolean_t inherit_memory, task_t *child_task);
 
@@ -56,6 +56,8 @@ PORTUNUS_EXPORT kern_return_t task_get_special_port(task_t task, int which_port,
 
 /* task_set_special_port - change one of them
  *   special_port   a send right of the caller, which is copied, or MACH_PORT_NULL
+ * Another kernel port is what task_get_special_port gives from then on; mach_task_self and whoever has a right to the
+ * task's own port go on as before.
  *   KERN_INVALID_ARGUMENT     another which_port, or task is no task
  *   MACH_SEND_INVALID_RIGHT   special_port is no send right
  * Source: GNU Mach. */
@@ -105,7 +107,8 @@ PORTUNUS_EXPORT kern_return_t thread_terminate(thread_t target_thread);
  *   anywhere      TRUE: the library chooses
  * The memory belongs to the caller; vm_deallocate it. Sent out of line with the deallocate bit it moves uncopied.
  *   KERN_INVALID_ADDRESS    the place cannot hold memory
- *   KERN_NO_SPACE           the place is taken, or no place is large enough
+ *   KERN_NO_SPACE           the place is taken
+ *   KERN_RESOURCE_SHORTAGE  no memory, or no place is large enough
  *   KERN_INVALID_ARGUMENT   target_task is no task of this process
  * Source: probe 10-ool. */
 PORTUNUS_EXPORT kern_return_t vm_allocate(vm_task_t target_task, vm_address_t *address, vm_size_t size,
@@ -113,8 +116,8 @@ PORTUNUS_EXPORT kern_return_t vm_allocate(vm_task_t target_task, vm_address_t *a
 
 /* vm_deallocate - free memory of vm_allocate or of a received message
  *   address   where it begins    size   bytes, as allocated or received; 0 is fine
- * A part of what one vm_allocate gave may be freed by itself, in whole pages. What lies between is freed with it.
- *   KERN_INVALID_ADDRESS    the range wraps around
+ * All or nothing, in whole pages; a part of what one vm_allocate gave may be freed by itself.
+ *   KERN_INVALID_ADDRESS    the range wraps around, or a page of it is not allocated: free, in a message, or not from here
  *   KERN_INVALID_ARGUMENT   target_task is no task of this process
  * Source: probe 10-ool. */
 PORTUNUS_EXPORT kern_return_t vm_deallocate(vm_task_t target_task, vm_address_t address, vm_size_t size);
@@ -122,7 +125,7 @@ PORTUNUS_EXPORT kern_return_t vm_deallocate(vm_task_t target_task, vm_address_t 
 /* host_get_time - the time of day
  *   host           mach_host_self()
  *   current_time   set to seconds and microseconds since 1970
- *   KERN_INVALID_ARGUMENT   host is no host
+ *   KERN_INVALID_HOST   host is no host
  * Source: GNU Mach. */
 PORTUNUS_EXPORT kern_return_t host_get_time(host_t host, time_value_t *current_time);
 

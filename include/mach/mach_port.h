@@ -17,9 +17,8 @@
  * Every call here also answers
  *   KERN_INVALID_TASK        task is a right to something else, or its task is being destroyed
  *   MACH_SEND_INVALID_DEST   task is no send right of the caller: null, dead, unknown; a terminated task is dead
- *   KERN_INVALID_ADDRESS     a result pointer that is null
+ *   KERN_INVALID_ADDRESS     a result pointer that is null or cannot be written
  *   KERN_RESOURCE_SHORTAGE   no memory
- * and, through a task port that is not the caller's own, whatever mach_msg can answer to the request.
  * Arrays that a call returns are out-of-line memory of the caller: vm_deallocate them, unless they have no elements.
  *
  * In the lists below a name that denotes nothing (unused, MACH_PORT_NULL, MACH_PORT_DEAD) is KERN_INVALID_NAME, and
@@ -66,7 +65,6 @@ PORTUNUS_EXPORT kern_return_t mach_port_allocate_name(ipc_space_t task, mach_por
  * A new port has no send rights, an empty queue with limit MACH_PORT_QLIMIT_DEFAULT, and all counts zero; a new set has
  * no members; each has one user reference, which is the task's to give up.
  *   KERN_INVALID_VALUE   another right
- *   KERN_NO_SPACE        no name is free
  * Source: probe 02-names. */
 PORTUNUS_EXPORT kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name);
 
@@ -145,7 +143,7 @@ PORTUNUS_EXPORT kern_return_t mach_port_get_srights(ipc_space_t task, mach_port_
 						    mach_port_rights_t *srights);
 
 /* mach_port_get_set_status - the members of a port set
- *   members      set to an array of the caller: the names of the receive rights, in no order
+ *   members      set to an array of the caller: the names of the receive rights, ascending
  *   membersCnt   set to its length
  *   KERN_INVALID_NAME, KERN_INVALID_RIGHT
  * Source: probe 07-portsets. */

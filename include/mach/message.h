@@ -186,7 +186,7 @@ typedef integer_t mach_msg_option_t;
 #define MACH_SEND_MSG	     0x00000001 /* send */
 #define MACH_RCV_MSG	     0x00000002 /* receive, after sending */
 #define MACH_SEND_TIMEOUT    0x00000010 /* give up sending after timeout */
-#define MACH_SEND_NOTIFY     0x00000020 /* queue is full: leave the message there, tell notify when it goes in */
+#define MACH_SEND_NOTIFY     0x00000020 /* queue is full: put it in all the same, tell notify when it is taken out */
 #define MACH_SEND_INTERRUPT  0x00000040 /* report an interruption of the send; else mach_msg starts it again */
 #define MACH_SEND_CANCEL     0x00000080 /* give up the destination's dead-name request with the right */
 #define MACH_RCV_TIMEOUT     0x00000100 /* give up receiving after timeout */
@@ -255,9 +255,10 @@ PORTUNUS_BEGIN_DECLS
  *
  * Nothing is consumed by: INVALID_DATA, MSG_TOO_SMALL, NO_BUFFER, INVALID_HEADER, INVALID_DEST, INVALID_REPLY, and
  * INVALID_NOTIFY of CANCEL. An item of the body that is refused (INVALID_RIGHT, INVALID_TYPE, INVALID_MEMORY,
- * MSG_TOO_SMALL for a body that is cut short, and NO_BUFFER where it is the item that found no memory) takes with it the destination and reply rights and the items before it; those
- * after it are untouched. TIMED_OUT, INTERRUPTED, NOTIFY_IN_PROGRESS and INVALID_NOTIFY of NOTIFY give the message back as
- * if it had been received: the buffer holds rights of the caller, COPY and MAKE having become moves with a reference more.
+ * MSG_TOO_SMALL for a body that is cut short, and NO_BUFFER where it is the item that found no memory) takes with it the
+ * destination and reply rights and the items before it; those after it are untouched. TIMED_OUT, INTERRUPTED,
+ * NOTIFY_IN_PROGRESS, NO_NOTIFY and INVALID_NOTIFY of NOTIFY give the message back as if it had been received: the buffer
+ * holds rights of the caller, COPY and MAKE having become moves with a reference more.
  *   MACH_SEND_INVALID_DATA        msg is not readable
  *   MACH_SEND_MSG_TOO_SMALL       send_size is less than a header, misaligned, or less than the descriptors need
  *   MACH_SEND_NO_BUFFER           no memory
@@ -279,8 +280,10 @@ PORTUNUS_BEGIN_DECLS
  *   MACH_RCV_INTERRUPTED          MACH_RCV_INTERRUPT, and a signal or thread_abort came
  *   MACH_RCV_PORT_DIED            the receive right or set went away while the call waited
  *   MACH_RCV_PORT_CHANGED         the port joined a set while the call waited
- *   MACH_RCV_INVALID_DATA         the buffer is not writable
- *   MACH_RCV_INVALID_NOTIFY       MACH_RCV_NOTIFY and notify is no receive right; the message is lost
+ *   MACH_RCV_INVALID_DATA         the buffer is not writable. If its first byte is not, the message stays queued; if it
+ *                                 ends too early, the message is lost and its rights are the receiver's
+ *   MACH_RCV_INVALID_NOTIFY       MACH_RCV_NOTIFY and notify is no receive right; the header alone arrives, its reply right
+ *                                 and the body are destroyed
  *   MACH_RCV_TOO_LARGE            with MACH_RCV_LARGE: the message stays, msgh_size says what it needs (the buffer
  *                                 holds at least a header); without: the header alone arrives, the rest is destroyed
  *   MACH_RCV_HEADER_ERROR, MACH_RCV_BODY_ERROR with bits: received, but what found no room is destroyed

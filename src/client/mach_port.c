@@ -228,11 +228,12 @@ kern_return_t mach_port_set_qlimit(ipc_space_t task, mach_port_name_t name, mach
 	struct port *port;
 	kern_return_t r;
 
-	if (qlimit > MACH_PORT_QLIMIT_MAX)
-		return KERN_INVALID_VALUE;
-	r = receive_right_open(&target, task, name, &port);
-	if (r)
+	OPEN(target, task);
+	r = qlimit > MACH_PORT_QLIMIT_MAX ? KERN_INVALID_VALUE : name_lock_receive(target.space, name, &port);
+	if (r) {
+		target_close(&target);
 		return r;
+	}
 	after_init(&after);
 	port_set_qlimit_locked(port, qlimit, &after);
 	receive_right_close(&target, port);
@@ -354,17 +355,17 @@ kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, ma
 	struct right right;
 	kern_return_t r;
 
-	OPEN(target, task);
 	if (!MACH_MSG_TYPE_PORT_ANY(polyPoly)) {
+		OPEN(target, task);
 		target_close(&target);
 		return KERN_INVALID_VALUE;
 	}
-	r = argument_copyin(target.caller, poly, polyPoly, &right);
-	if (!r) {
-		r = MACH_PORT_VALID(name) ? right_copyout_as(target.space, &right, name) : KERN_INVALID_VALUE;
-		if (r)
-			right_destroy(&right);
-	}
+	r = target_open_with(&target, task, KERN_INVALID_TASK, poly, polyPoly, &right);
+	if (r)
+		return r;
+	r = MACH_PORT_VALID(name) ? right_copyout_as(target.space, &right, name) : KERN_INVALID_VALUE;
+	if (r)
+		right_destroy(&right);
 	target_close(&target);
 	return r;
 }
@@ -394,13 +395,13 @@ kern_return_t mach_port_extract_right(ipc_space_t task, mach_port_name_t name, m
 	return KERN_SUCCESS;
 }
 
-/* The notify right is an argument of a message to the task: it is gone, whatever the answer. */
+/* The notify right is gone, whatever the answer. */
 static kern_return_t request_with_right(struct target *target, mach_port_name_t name, mach_msg_id_t id,
 					mach_port_mscount_t sync, struct right *notify, struct right *previous)
 {
 	kern_return_t r;
 
-	if (notify->port && notify->kind != RIGHT_SEND_ONCE)
+	if (notify->kind != RIGHT_SEND_ONCE)
 		r = MIG_BAD_ARGUMENTS;
 	else if (notify->port == PORT_DEAD)
 		r = KERN_INVALID_CAPABILITY;
@@ -422,10 +423,15 @@ kern_return_t mach_port_request_notification(ipc_space_t task, mach_port_name_t 
 
 	if (!result_is_writable(previous, sizeof *previous))
 		return KERN_INVALID_ADDRESS;
-	OPEN(target, task);
-	r = argument_copyin(target.caller, notify, notifyPoly, &right);
-	if (!r)
-		r = request_with_right(&target, name, id, sync, &right, &old);
+	if (!MACH_MSG_TYPE_PORT_ANY(notifyPoly)) {
+		OPEN(target, task);
+		target_close(&target);
+		return MIG_BAD_ARGUMENTS;
+	}
+	r = target_open_with(&target, task, KERN_INVALID_TASK, notify, notifyPoly, &right);
+	if (r)
+		return r;
+	r = request_with_right(&target, name, id, sync, &right, &old);
 	target_close(&target);
 	if (!r)
 		r = result_copyout(target.caller, &old, &number);

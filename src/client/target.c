@@ -39,6 +39,21 @@ kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach
 	}
 }
 
+kern_return_t target_open_with(struct target *target, task_t name, kern_return_t wrong, mach_port_name_t argument,
+			       mach_msg_type_name_t disposition, struct right *right)
+{
+	kern_return_t opened = target_open(target, name, wrong), taken;
+
+	if (opened == MACH_SEND_INVALID_DEST)
+		return opened;
+	taken = argument_copyin(target->caller, argument, disposition, right);
+	if (!taken && opened)
+		right_destroy(right);
+	if (taken && !opened)
+		target_close(target);
+	return taken ? taken : opened;
+}
+
 kern_return_t result_copyout(struct thread *caller, struct right *right, mach_port_name_t *name)
 {
 	kern_return_t r = right_copyout(caller->task->space, right, name);

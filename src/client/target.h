@@ -47,6 +47,11 @@ bool result_is_writable(void *pointer, size_t size);
  *   MACH_SEND_INVALID_RIGHT, MACH_SEND_NO_BUFFER */
 kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach_msg_type_name_t disposition,
 			      struct right *right);
+/* Both: the task to work on, and a right for it, which is taken first: as part of a message to whatever @name is, it is gone
+ * also when that is no task.
+ *   MACH_SEND_INVALID_DEST   nothing was taken      the errors of argument_copyin()      @wrong */
+kern_return_t target_open_with(struct target *target, task_t name, kern_return_t wrong, mach_port_name_t argument,
+			       mach_msg_type_name_t disposition, struct right *right);
 /* A right for the caller, as in a message that brings it; what finds no place is destroyed.
  *   KERN_RESOURCE_SHORTAGE, and *name is MACH_PORT_NULL */
 kern_return_t result_copyout(struct thread *caller, struct right *right, mach_port_name_t *name);

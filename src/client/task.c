@@ -67,7 +67,7 @@ kern_return_t task_create(task_t target_task, boolean_t inherit_memory, task_t *
 	usercopy_renew();
 	if (!result_is_writable(child_task, sizeof *child_task))
 		return KERN_INVALID_ADDRESS;
-	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
+	r = target_open(&target, target_task, KERN_INVALID_TASK);
 	if (r)
 		return r;
 	child = task_new(target.task);
@@ -120,16 +120,14 @@ kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t spe
 {
 	struct target target;
 	struct right right;
-	kern_return_t r = target_open(&target, task, KERN_INVALID_ARGUMENT);
+	kern_return_t r =
+		target_open_with(&target, task, KERN_INVALID_ARGUMENT, special_port, MACH_MSG_TYPE_COPY_SEND, &right);
 
 	if (r)
 		return r;
-	r = argument_copyin(target.caller, special_port, MACH_MSG_TYPE_COPY_SEND, &right);
-	if (!r) {
-		r = task_set_special(target.task, which_port, &right);
-		if (r)
-			right_destroy(&right);
-	}
+	r = task_set_special(target.task, which_port, &right);
+	if (r)
+		right_destroy(&right);
 	target_close(&target);
 	return r;
 }
@@ -159,13 +157,17 @@ kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_por
 	struct target target;
 	kern_return_t r;
 
-	if (init_port_setCnt > TASK_REGISTERED_MAX)
-		return KERN_INVALID_ARGUMENT;
-	if (!user_read(names, init_port_set, init_port_setCnt * sizeof *names))
-		return KERN_INVALID_ADDRESS;
 	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
 	if (r)
 		return r;
+	if (init_port_setCnt > TASK_REGISTERED_MAX)
+		r = KERN_INVALID_ARGUMENT;
+	else if (!user_read(names, init_port_set, init_port_setCnt * sizeof *names))
+		r = KERN_INVALID_ADDRESS;
+	if (r) {
+		target_close(&target);
+		return r;
+	}
 	r = ports_copyin(target.caller, names, init_port_setCnt, rights);
 	if (!r) {
 		r = task_register(target.task, rights, init_port_setCnt);

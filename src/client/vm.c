@@ -60,7 +60,7 @@ kern_return_t host_get_time(host_t host, time_value_t *current_time)
 		return KERN_INVALID_ADDRESS;
 	r = object_lock(thread_self()->task->space, host, OBJECT_HOST, &object);
 	if (r)
-		return r;
+		return r == KERN_INVALID_ARGUMENT ? KERN_INVALID_HOST : r;
 	lock_drop(&object->port->lock);
 	clock_gettime(CLOCK_REALTIME, &now);
 	current_time->seconds = now.tv_sec;

@@ -11,13 +11,16 @@
 static mach_msg_return_t accept_begin_locked(struct space *space, struct port *p, mach_port_name_t notify,
 					     struct right *right, struct name **name)
 {
-	struct name *target = space_lookup_locked(space, notify);
+	struct name *target;
 
-	if (!target || !(target->type & MACH_PORT_TYPE_RECEIVE))
+	if (notify == MACH_PORT_NULL)
 		return MACH_SEND_INVALID_NOTIFY;
 	*name = space_lookup_port_locked(space, p);
 	if (*name && (*name)->accept)
 		return MACH_SEND_NOTIFY_IN_PROGRESS;
+	target = space_lookup_locked(space, notify);
+	if (!target || !(target->type & MACH_PORT_TYPE_RECEIVE))
+		return MACH_SEND_INVALID_NOTIFY;
 	lock_take(&target->port->lock);
 	port_make_send_once_locked(target->port);
 	lock_drop(&target->port->lock);

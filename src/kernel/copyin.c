@@ -143,8 +143,10 @@ static mach_msg_return_t copyin_header_locked(struct space *space, struct messag
 					      mach_port_name_t notify)
 {
 	struct header h;
-	mach_msg_return_t r = header_read(m, &h);
+	mach_msg_return_t r = MACH_SEND_INVALID_NOTIFY;
 
+	if (!cancels || notify != MACH_PORT_NULL)
+		r = header_read(m, &h);
 	if (!r && cancels)
 		r = header_check_cancel_locked(space, &h, notify);
 	if (!r)

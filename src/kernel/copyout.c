@@ -148,7 +148,8 @@ static mach_msg_return_t copyout_body(struct task *task, struct message *m)
 static void write_header(struct message *m, mach_port_name_t remote, mach_port_name_t local,
 			 enum right_kind remote_kind, enum right_kind local_kind)
 {
-	mach_msg_bits_t other = MACH_MSGH_BITS_OTHER(m->header.msgh_bits) & ~MACH_MSGH_BITS_COMPLEX;
+	mach_msg_bits_t other =
+		MACH_MSGH_BITS_OTHER(m->header.msgh_bits) & ~(MACH_MSGH_BITS_COMPLEX | MACH_MSGH_BITS_CIRCULAR);
 
 	m->header.msgh_bits = other | MACH_MSGH_BITS(remote_kind, local_kind);
 	if (m->is_complex)
@@ -270,7 +271,7 @@ mach_msg_return_t copyout_back(struct task *task, struct message *m, mach_msg_he
 	result |= copyout_right(task->space, &m->dest, &remote);
 	result |= copyout_right(task->space, &m->reply, &local);
 	result |= copyout_body(task, m);
-	m->seqno = 0;
+	m->seqno = m->header.msgh_seqno;
 	write_header(m, remote, local, dest_kind, reply_kind);
 	user_write(user, m->image, m->size);
 	message_free(m);

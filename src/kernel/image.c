@@ -51,6 +51,7 @@ mach_msg_return_t image_read_descriptor(const unsigned char *image, uint32_t siz
 		return MACH_SEND_MSG_TOO_SMALL;
 	d->is_inline = type.msgt_inline;
 	d->deallocates = type.msgt_deallocate;
+	d->has_unused = type.msgt_unused != 0;
 	d->length = (d->number * d->size + 7) / 8;
 	here = d->is_inline ? d->length : sizeof(void *);
 	d->end = size - d->data < here ? size : align_up(d->data + here);
@@ -65,7 +66,7 @@ mach_msg_return_t image_check_descriptor(const struct descriptor *d, uint32_t si
 
 	if (MACH_MSG_TYPE_PORT_ANY(d->type) && d->size != port_bits)
 		return MACH_SEND_INVALID_TYPE;
-	if (d->is_inline && d->deallocates)
+	if ((d->is_inline && d->deallocates) || d->has_unused)
 		return MACH_SEND_INVALID_TYPE;
 	return size - d->data < here ? MACH_SEND_MSG_TOO_SMALL : MACH_MSG_SUCCESS;
 }

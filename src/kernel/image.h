@@ -15,7 +15,7 @@ struct descriptor {
 	mach_msg_type_name_t type;
 	mach_msg_type_size_t size; /* bits of an element */
 	uint64_t number;	   /* of elements */
-	bool is_inline, deallocates;
+	bool is_inline, deallocates, has_unused;
 	uint32_t at;	 /* offset of the descriptor in the image */
 	uint32_t data;	 /* offset of what follows it */
 	uint64_t length; /* bytes that the elements take, here or elsewhere */
@@ -24,7 +24,7 @@ struct descriptor {
 
 /* Reads the descriptor at @at of an image of @size bytes. MACH_SEND_MSG_TOO_SMALL: cut short. */
 mach_msg_return_t image_read_descriptor(const unsigned char *image, uint32_t size, uint32_t at, struct descriptor *d);
-/* Whether it can be what it says: MACH_SEND_INVALID_TYPE (rights of a wrong size, inline data to be deallocated),
+/* Whether it can be what it says: MACH_SEND_INVALID_TYPE (rights of a wrong size, inline data to be deallocated, unused bits set),
  * MACH_SEND_MSG_TOO_SMALL (the elements do not fit into the message). */
 mach_msg_return_t image_check_descriptor(const struct descriptor *d, uint32_t size);
 /* Sets what a receiver sees differently: the type, and that out-of-line memory is his to free. */

@@ -123,19 +123,29 @@ void name_clear_locked(struct space *space, struct name *name, struct after *aft
 	}
 }
 
-/* A name to work on, with the space locked; on an error it is not. */
-static kern_return_t name_lock(struct space *space, mach_port_name_t number, struct name **name)
+/* A name to work on, with the space locked; on an error it is not. Its port may have died. */
+static kern_return_t name_lock_unchecked(struct space *space, mach_port_name_t number, struct name **name)
 {
 	kern_return_t r = KERN_SUCCESS;
 
 	lock_take(&space->lock);
-	*name = space_lookup_locked(space, number);
+	*name = space_find_locked(space, number);
 	if (space->is_dead)
 		r = KERN_INVALID_TASK;
 	else if (!*name)
 		r = KERN_INVALID_NAME;
 	if (r)
 		lock_drop(&space->lock);
+	return r;
+}
+
+/* The same; if its port has died, it is a dead name by now. */
+static kern_return_t name_lock(struct space *space, mach_port_name_t number, struct name **name)
+{
+	kern_return_t r = name_lock_unchecked(space, number, name);
+
+	if (!r)
+		name_check_dead_locked(space, *name);
 	return r;
 }
 
@@ -410,40 +420,36 @@ static void name_drop_receive_locked(struct space *space, struct name *name, str
 	after->dying = p;
 }
 
-static kern_return_t name_mod_counted_locked(struct space *space, struct name *name, int64_t delta, struct after *after)
+static kern_return_t name_check_delta(const struct name *name, mach_port_right_t right, int64_t delta)
 {
 	uint32_t max = name->type & MACH_PORT_TYPE_DEAD_NAME ? UREFS_MAX : UREFS_MAX - 1;
 	int64_t urefs = (int64_t)name->urefs + delta;
 
+	if (!right_is_counted(right))
+		return delta == 0 || delta == -1 ? KERN_SUCCESS : KERN_INVALID_VALUE;
 	if (urefs < 0)
 		return KERN_INVALID_VALUE;
-	if (urefs > max)
-		return KERN_UREFS_OVERFLOW;
-	if (delta >= 0)
-		name->urefs = (uint32_t)urefs;
-	else if (!name_drop_urefs_locked(space, name, (uint32_t)-delta, after))
-		return KERN_INVALID_RIGHT;
-	return KERN_SUCCESS;
+	return urefs > max ? KERN_UREFS_OVERFLOW : KERN_SUCCESS;
 }
 
 static kern_return_t name_mod_refs_locked(struct space *space, struct name *name, mach_port_right_t right,
 					  mach_port_delta_t delta, struct after *after)
 {
-	if (!(name->type & MACH_PORT_TYPE(right)))
-		return KERN_INVALID_RIGHT;
-	if (right_is_counted(right))
-		return name_mod_counted_locked(space, name, delta, after);
+	bool ok = true;
+
 	if (delta == 0)
 		return KERN_SUCCESS;
-	if (delta != -1)
-		return KERN_INVALID_VALUE;
-	if (right == MACH_PORT_RIGHT_RECEIVE)
+	if (right_is_counted(right) && delta > 0)
+		name->urefs += (uint32_t)delta;
+	else if (right_is_counted(right))
+		ok = name_drop_urefs_locked(space, name, (uint32_t)-delta, after);
+	else if (right == MACH_PORT_RIGHT_RECEIVE)
 		name_drop_receive_locked(space, name, after);
 	else if (name_end_request_locked(space, name, after))
 		name_clear_locked(space, name, after);
 	else
-		return KERN_INVALID_RIGHT; /* the send-once right has just died */
-	return KERN_SUCCESS;
+		ok = false; /* the send-once right has just died */
+	return ok ? KERN_SUCCESS : KERN_INVALID_RIGHT;
 }
 
 kern_return_t name_mod_refs(struct space *space, mach_port_name_t number, mach_port_right_t right,
@@ -455,11 +461,19 @@ kern_return_t name_mod_refs(struct space *space, mach_port_name_t number, mach_p
 
 	if (right >= MACH_PORT_RIGHT_NUMBER)
 		return KERN_INVALID_VALUE;
-	r = name_lock(space, number, &name);
+	r = name_lock_unchecked(space, number, &name);
 	if (r)
 		return r;
 	after_init(&after);
-	r = name_mod_refs_locked(space, name, right, delta, &after);
+	/* That a delta is wrong comes before that the port of a send right has died. */
+	if (right != MACH_PORT_RIGHT_SEND && right != MACH_PORT_RIGHT_SEND_ONCE)
+		name_check_dead_locked(space, name);
+	r = name->type & MACH_PORT_TYPE(right) ? name_check_delta(name, right, delta) : KERN_INVALID_RIGHT;
+	if (!r) {
+		name_check_dead_locked(space, name);
+		r = name->type & MACH_PORT_TYPE(right) ? name_mod_refs_locked(space, name, right, delta, &after)
+						       : KERN_INVALID_RIGHT;
+	}
 	lock_drop(&space->lock);
 	after_run(&after);
 	return r;
@@ -561,6 +575,8 @@ kern_return_t name_get_set_status(struct space *space, mach_port_name_t set, mac
 		r = KERN_INVALID_RIGHT;
 	}
 	lock_drop(&space->lock);
+	if (!r)
+		space_sort_numbers(*members, *n_members);
 	return r;
 }
 

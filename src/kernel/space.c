@@ -338,6 +338,11 @@ static int compare_numbers(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+void space_sort_numbers(mach_port_name_t *numbers, uint32_t n)
+{
+	qsort(numbers, n, sizeof *numbers, compare_numbers);
+}
+
 bool space_list_locked(struct space *space, mach_port_name_t **names, uint32_t *n)
 {
 	mach_port_name_t *list = malloc((space->n_used + 1) * sizeof *list);
@@ -350,7 +355,7 @@ bool space_list_locked(struct space *space, mach_port_name_t **names, uint32_t *
 			if (name->type != MACH_PORT_TYPE_NONE)
 				list[at++] = name->name;
 	assert(at == space->n_used);
-	qsort(list, at, sizeof *list, compare_numbers);
+	space_sort_numbers(list, at);
 	*names = list;
 	*n = at;
 	return true;

@@ -10,7 +10,7 @@
  * Names that were freed last are handed out first, as Mach does. Any 32-bit number may be asked for by name.
  *
  * Dead ports: when a port dies, the names that other spaces hold on it are not visited. Each lookup of a name checks
- * (name_check_dead_locked) and turns it into a dead name then; nobody can tell the difference.
+ * (name_check_dead_locked) and turns it into a dead name then, as the kernel of Mach does.
  *
  * Everything is guarded by space->lock (rank SPACE); entries do not move in memory while their name is in use.
  */
@@ -100,6 +100,7 @@ bool space_reserve_index_locked(struct space *space);
 void space_index_port_locked(struct space *space, struct name *name);
 void space_unindex_port_locked(struct space *space, struct name *name);
 
+void space_sort_numbers(mach_port_name_t *numbers, uint32_t n);
 /* Numbers of all names in use, ascending; *n of them, malloc'ed. False: no memory. */
 bool space_list_locked(struct space *space, mach_port_name_t **names, uint32_t *n);
 

@@ -82,6 +82,7 @@ struct task *task_new(struct task *parent)
 		return NULL;
 	}
 	count_add(tasks, 1);
+	task->kernel_port = object_make_send(&task->object);
 	task_register_living(task);
 	if (parent)
 		task_inherit(task, parent);
@@ -108,7 +109,7 @@ void task_unref(struct task *task)
 
 static void task_drop_special_ports(struct task *task)
 {
-	struct right rights[TASK_REGISTERED_MAX + 1];
+	struct right rights[TASK_REGISTERED_MAX + 2];
 
 	lock_take(&task->lock);
 	for (int i = 0; i < TASK_REGISTERED_MAX; i++) {
@@ -117,8 +118,10 @@ static void task_drop_special_ports(struct task *task)
 	}
 	rights[TASK_REGISTERED_MAX] = task->bootstrap;
 	task->bootstrap.port = NULL;
+	rights[TASK_REGISTERED_MAX + 1] = task->kernel_port;
+	task->kernel_port.port = NULL;
 	lock_drop(&task->lock);
-	for (int i = 0; i <= TASK_REGISTERED_MAX; i++)
+	for (int i = 0; i < TASK_REGISTERED_MAX + 2; i++)
 		right_destroy(&rights[i]);
 }
 
@@ -149,35 +152,43 @@ kern_return_t task_lookup(struct task *self, mach_port_name_t name, struct task 
 	return KERN_SUCCESS;
 }
 
-kern_return_t task_get_special(struct task *task, int which, struct right *right)
+static struct right *task_special(struct task *task, int which)
 {
 	switch (which) {
 	case TASK_KERNEL_PORT:
-		*right = object_make_send(&task->object);
-		return KERN_SUCCESS;
+		return &task->kernel_port;
 	case TASK_BOOTSTRAP_PORT:
-		lock_take(&task->lock);
-		*right = right_copy(&task->bootstrap);
-		lock_drop(&task->lock);
-		right->kind = RIGHT_SEND;
-		return KERN_SUCCESS;
+		return &task->bootstrap;
 	default:
-		return KERN_INVALID_ARGUMENT;
+		return NULL;
 	}
+}
+
+kern_return_t task_get_special(struct task *task, int which, struct right *right)
+{
+	const struct right *special = task_special(task, which);
+
+	if (!special)
+		return KERN_INVALID_ARGUMENT;
+	lock_take(&task->lock);
+	*right = right_copy(special);
+	lock_drop(&task->lock);
+	right->kind = RIGHT_SEND;
+	return KERN_SUCCESS;
 }
 
 kern_return_t task_set_special(struct task *task, int which, struct right *right)
 {
-	struct right old;
+	struct right *special = task_special(task, which), old;
 	bool is_dead;
 
-	if (which != TASK_BOOTSTRAP_PORT)
+	if (!special)
 		return KERN_INVALID_ARGUMENT;
 	lock_take(&task->lock);
 	is_dead = task->is_dead; /* then its rights have been dropped, or will be after us */
 	if (!is_dead) {
-		old = task->bootstrap;
-		task->bootstrap = *right;
+		old = *special;
+		*special = *right;
 	}
 	lock_drop(&task->lock);
 	if (is_dead)

@@ -28,7 +28,7 @@ struct task {
 	struct lock lock;	   /* rank TASK: what follows */
 	struct list registry_link; /* in the list of all living tasks, under a lock of its own */
 	struct list threads;	   /* thread.task_link: those acting in the task */
-	struct right bootstrap;
+	struct right kernel_port, bootstrap;
 	struct right registered[TASK_REGISTERED_MAX];
 };
 
