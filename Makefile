@@ -27,6 +27,7 @@ help:
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
+	@echo "make setup                       install what the other targets need (Debian)"
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
 	@echo "MIG_ABI=lp64|packed4 chooses the message layout where one build is made; auto: what the installed MIG emits"
 

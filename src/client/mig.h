@@ -2,7 +2,7 @@
 #ifndef CLIENT_MIG_H
 #define CLIENT_MIG_H
 
-/* The reply port that MIG's stubs use: one for each thread, made when first asked for, kept until
+/* The reply port that MIG's stubs use: one for each thread, made when first asked for and kept:
  *   NONE -> KEPT   mig_get_reply_port
  *   KEPT -> NONE   mig_dealloc_reply_port     a call failed; the right is destroyed
  *                  mig_reply_port_forget      the thread ends or leaves its task; the right is destroyed

@@ -51,12 +51,6 @@ void portset_unlock_unref(struct portset *set)
 		portset_free(set);
 }
 
-void portset_unref(struct portset *set)
-{
-	lock_take(&set->lock);
-	portset_unlock_unref(set);
-}
-
 /* Messages that a port brought with it go to threads that wait on the set. */
 static void portset_deliver_queue_locked(struct portset *set, struct port *p, struct after *after)
 {

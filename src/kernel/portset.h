@@ -33,7 +33,6 @@ struct portset {
 
 struct portset *portset_new(void); /* one reference, the caller's; NULL: no memory */
 void portset_ref_locked(struct portset *set);
-void portset_unref(struct portset *set);
 void portset_unlock_unref(struct portset *set);
 
 /* Both with the port's lock held. Joining moves the port's messages to the end of the set's queue and gives them to

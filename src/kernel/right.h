@@ -66,7 +66,7 @@ kern_return_t right_copyin_locked(struct space *space, struct name *name, mach_m
  * is another case; nothing has changed. */
 bool right_copy_send_locked(const struct name *name);
 
-/* The same for a name as number, taking and dropping the space's lock, and running what follows.
+/* right_copyin_locked() for a name as number, taking and dropping the space's lock, and running what follows.
  *   KERN_INVALID_TASK (the space is dead), KERN_INVALID_NAME, KERN_INVALID_RIGHT: nothing changed */
 kern_return_t right_copyin(struct space *space, mach_port_name_t name, mach_msg_type_name_t disposition,
 			   struct right *right);
@@ -76,7 +76,7 @@ kern_return_t right_copyin(struct space *space, mach_port_name_t name, mach_msg_
  *   KERN_RESOURCE_SHORTAGE  no memory for a name   KERN_INVALID_TASK  the space is dead      (@right is the caller's) */
 kern_return_t right_copyout(struct space *space, const struct right *right, mach_port_name_t *name);
 
-/* As right_copyout(), with the space's lock held, for a port that may have died: *name_entry is set to the entry, NULL
+/* As right_copyout(), with the space's lock held, for a port that may have died: *entry is set to the name's entry, NULL
  * for MACH_PORT_DEAD and MACH_PORT_NULL; *is_new tells whether the name was made for this right. */
 kern_return_t right_copyout_locked(struct space *space, const struct right *right, struct name **entry, bool *is_new,
 				   mach_port_name_t *name);

@@ -4,9 +4,8 @@
  * user_read() and user_write() copy n bytes from and to the user's memory and return false if any byte of it is not
  * there or not permitted, if it wraps around the end of the address space, or if it is null (for n > 0). What was
  * copied before is unspecified. n == 0 is true and touches nothing. The kernel's own end must be good memory: that is
- * our invariant. Nothing else in the library dereferences a user's pointer, but for
- * results of a few bytes that are stored where user_writable() has just found that they can be. Call them with no lock held (a fault may
- * take long).
+ * our invariant. Nothing else in the library dereferences a user's pointer, but for results of a few bytes that are
+ * stored where user_writable() has just found that they can be. Call them with no lock held (a fault may take long).
  *
  * How, on x86-64 (usercopy-x86_64.c): the copy is one asm routine without calls. SIGSEGV and SIGBUS go to our handler,
  * which sends a fault whose instruction lies in that routine to the routine's exit. Every other such signal goes to

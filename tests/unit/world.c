@@ -365,13 +365,6 @@ void letter_add_memory(struct letter *l, const void *data, unsigned size, bool d
 	l->header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
 }
 
-void letter_add_ports(struct letter *l, const mach_port_t *names, unsigned n, unsigned disposition)
-{
-	letter_add_type(l, disposition, 32, n, false, false);
-	letter_add_raw(l, &names, sizeof(names));
-	l->header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
-}
-
 mach_msg_return_t post(task_t task, struct letter *l)
 {
 	mach_msg_return_t r;

@@ -91,7 +91,6 @@ void letter_add_raw(struct letter *l, const void *data, size_t size); /* padded 
 void letter_add_int(struct letter *l, int value);
 void letter_add_port(struct letter *l, mach_port_t name, unsigned disposition);
 void letter_add_memory(struct letter *l, const void *data, unsigned size, bool deallocate);
-void letter_add_ports(struct letter *l, const mach_port_t *names, unsigned n, unsigned disposition); /* out of line */
 
 /* sends and receives without waiting */
 mach_msg_return_t post(task_t task, struct letter *l);

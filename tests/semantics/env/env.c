@@ -83,7 +83,7 @@ static int thread_is_busy(const char *tid)
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", tid);
 	f = fopen(path, "re");
 	if (!f)
-		return 0;                /* gone meanwhile */
+		return 0; /* gone meanwhile */
 	n = fread(stat, 1, sizeof(stat) - 1, f);
 	fclose(f);
 	stat[n] = '\0';
@@ -111,7 +111,7 @@ void sleep_until_quiet(mach_port_t port, unsigned milliseconds)
 {
 	mach_msg(NULL, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 0, port, milliseconds, MACH_PORT_NULL);
 	if (milliseconds < 30)
-		return;                  /* a step of somebody's polling, not a wait for others to block */
+		return; /* a step of somebody's polling, not a wait for others to block */
 	for (int i = 0; i < 50 && others_are_busy(); i++)
 		mach_msg(NULL, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 0, port, 5, MACH_PORT_NULL);
 }

@@ -98,10 +98,8 @@ const char *krs(int kr)
 	}
 	s = e2s_gnumach(kr & ~MACH_MSG_MASK);
 	if (s && (kr & MACH_MSG_MASK))
-		pfmt(b, WORD, "%s%s%s%s%s(0x%x)", s,
-		     kr & MACH_MSG_IPC_SPACE ? "|IPC_SPACE" : "",
-		     kr & MACH_MSG_VM_SPACE ? "|VM_SPACE" : "",
-		     kr & MACH_MSG_IPC_KERNEL ? "|IPC_KERNEL" : "",
+		pfmt(b, WORD, "%s%s%s%s%s(0x%x)", s, kr & MACH_MSG_IPC_SPACE ? "|IPC_SPACE" : "",
+		     kr & MACH_MSG_VM_SPACE ? "|VM_SPACE" : "", kr & MACH_MSG_IPC_KERNEL ? "|IPC_KERNEL" : "",
 		     kr & MACH_MSG_VM_KERNEL ? "|VM_KERNEL" : "", (unsigned)kr);
 	else
 		pfmt(b, WORD, "?(0x%x)", (unsigned)kr);
@@ -114,7 +112,7 @@ const char *typs(mach_port_type_t type)
 		mach_port_type_t bit;
 		const char *word;
 	} words[] = {
-		{ MACH_PORT_TYPE_SEND, "SEND" }, { MACH_PORT_TYPE_RECEIVE, "RECEIVE" },
+		{ MACH_PORT_TYPE_SEND, "SEND" },	   { MACH_PORT_TYPE_RECEIVE, "RECEIVE" },
 		{ MACH_PORT_TYPE_SEND_ONCE, "SEND_ONCE" }, { MACH_PORT_TYPE_PORT_SET, "PORT_SET" },
 		{ MACH_PORT_TYPE_DEAD_NAME, "DEAD_NAME" }, { MACH_PORT_TYPE_DNREQUEST, "DNREQUEST" },
 		{ MACH_PORT_TYPE_MAREQUEST, "MAREQUEST" }, { MACH_PORT_TYPE_COMPAT, "COMPAT" },
@@ -137,10 +135,14 @@ const char *typs(mach_port_type_t type)
 const char *disps(unsigned d)
 {
 	static const char *const words[] = {
-		[MACH_MSG_TYPE_INTEGER_32] = "INT32", [MACH_MSG_TYPE_BYTE] = "BYTE",
-		[MACH_MSG_TYPE_PORT_NAME] = "PORT_NAME", [MACH_MSG_TYPE_MOVE_RECEIVE] = "MOVE_RECEIVE",
-		[MACH_MSG_TYPE_MOVE_SEND] = "MOVE_SEND", [MACH_MSG_TYPE_MOVE_SEND_ONCE] = "MOVE_SEND_ONCE",
-		[MACH_MSG_TYPE_COPY_SEND] = "COPY_SEND", [MACH_MSG_TYPE_MAKE_SEND] = "MAKE_SEND",
+		[MACH_MSG_TYPE_INTEGER_32] = "INT32",
+		[MACH_MSG_TYPE_BYTE] = "BYTE",
+		[MACH_MSG_TYPE_PORT_NAME] = "PORT_NAME",
+		[MACH_MSG_TYPE_MOVE_RECEIVE] = "MOVE_RECEIVE",
+		[MACH_MSG_TYPE_MOVE_SEND] = "MOVE_SEND",
+		[MACH_MSG_TYPE_MOVE_SEND_ONCE] = "MOVE_SEND_ONCE",
+		[MACH_MSG_TYPE_COPY_SEND] = "COPY_SEND",
+		[MACH_MSG_TYPE_MAKE_SEND] = "MAKE_SEND",
 		[MACH_MSG_TYPE_MAKE_SEND_ONCE] = "MAKE_SEND_ONCE",
 		[MACH_MSG_TYPE_PROTECTED_PAYLOAD] = "PROTECTED_PAYLOAD",
 	};
@@ -430,7 +432,7 @@ void wk_start(struct wk *w)
 	w->th = th_start(SELF, wk_main, w);
 	for (int i = 0; i < 200 && !w->started; i++)
 		msleep_quiet(5);
-	msleep_quiet(30);                    /* let it block */
+	msleep_quiet(30); /* let it block */
 }
 
 int wk_wait(struct wk *w, int ms)
@@ -497,7 +499,7 @@ static void watchdog(void *data)
 	int seconds = (int)(intptr_t)data, last_section = -1, last_probe = -1, idle = 0;
 
 	for (;;) {
-		sleep(1);                    /* on no port: a name that comes and goes would be seen */
+		sleep(1); /* on no port: a name that comes and goes would be seen */
 		if (n_sections != last_section || n_probes != last_probe) {
 			last_section = n_sections;
 			last_probe = n_probes;

@@ -9,7 +9,7 @@
 
 extern int rand_seed, rand_ops;
 #define RAND_SEED rand_seed
-#define RAND_OPS rand_ops
+#define RAND_OPS  rand_ops
 
 /* format is always "%s\n" */
 void out(const char *format, const char *string);
