@@ -176,7 +176,8 @@ kern_return_t serve_portfs_lookup(portfs_object_t object, const_portfs_path_t pa
 	if (!directory)
 		return KERN_INVALID_ARGUMENT;
 	directory->object.server->n_requests++;
-	/* The stub does not check that the string ends; the buffer of the server loop is larger than this, so looking is safe. */
+	/* The stub does not check that the string ends; the buffer of the server loop is larger than this, so looking is
+	 * safe. */
 	if (strnlen(path, PORTFS_PATH_MAX) == PORTFS_PATH_MAX)
 		kr = PORTFS_ERROR(ENAMETOOLONG);
 	else if (directory->kind != PORTFS_DIRECTORY)

@@ -282,8 +282,8 @@ PORTUNUS_BEGIN_DECLS
  *   MACH_RCV_PORT_CHANGED         the port joined a set while the call waited
  *   MACH_RCV_INVALID_DATA         the buffer is not writable. If its first byte is not, the message stays queued; if it
  *                                 ends too early, the message is lost and its rights are the receiver's
- *   MACH_RCV_INVALID_NOTIFY       MACH_RCV_NOTIFY and notify is no receive right; the header alone arrives, its reply right
- *                                 and the body are destroyed
+ *   MACH_RCV_INVALID_NOTIFY       MACH_RCV_NOTIFY and notify is no receive right; the header alone arrives, its reply
+ *                                 right and the body are destroyed
  *   MACH_RCV_TOO_LARGE            with MACH_RCV_LARGE: the message stays, msgh_size says what it needs (the buffer
  *                                 holds at least a header); without: the header alone arrives, the rest is destroyed
  *   MACH_RCV_HEADER_ERROR, MACH_RCV_BODY_ERROR with bits: received, but what found no room is destroyed

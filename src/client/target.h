@@ -47,8 +47,8 @@ bool result_is_writable(void *pointer, size_t size);
  *   MACH_SEND_INVALID_RIGHT, MACH_SEND_NO_BUFFER */
 kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach_msg_type_name_t disposition,
 			      struct right *right);
-/* Both: the task to work on, and a right for it, which is taken first: as part of a message to whatever @name is, it is gone
- * also when that is no task.
+/* Both: the task to work on, and a right for it, which is taken first: as part of a message to whatever @name is, it is
+ * gone also when that is no task.
  *   MACH_SEND_INVALID_DEST   nothing was taken      the errors of argument_copyin()      @wrong */
 kern_return_t target_open_with(struct target *target, task_t name, kern_return_t wrong, mach_port_name_t argument,
 			       mach_msg_type_name_t disposition, struct right *right);

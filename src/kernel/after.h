@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Effects: what a change made under locks leaves to be done once no lock is held. An operation starts with
- * after_init(), the functions it calls under locks add to it, and after_run() ends it. The order is Mach's: threads wake, what died
- * is destroyed, then the notices go out. Each field has room for one, which is what one change to one name can cause. */
+/* Effects: what a change made under locks leaves to be done once no lock is held. An operation starts with after_init(),
+ * the functions it calls under locks add to it, and after_run() ends it. The order is Mach's: threads wake, what died is
+ * destroyed, then the notices go out. Each field has room for one, which is what one change to one name can cause. */
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -24,8 +24,8 @@ struct descriptor {
 
 /* Reads the descriptor at @at of an image of @size bytes. MACH_SEND_MSG_TOO_SMALL: cut short. */
 mach_msg_return_t image_read_descriptor(const unsigned char *image, uint32_t size, uint32_t at, struct descriptor *d);
-/* Whether it can be what it says: MACH_SEND_INVALID_TYPE (rights of a wrong size, inline data to be deallocated, unused bits set),
- * MACH_SEND_MSG_TOO_SMALL (the elements do not fit into the message). */
+/* Whether it can be what it says: MACH_SEND_INVALID_TYPE (rights of a wrong size, inline data to be deallocated, unused
+ * bits set), MACH_SEND_MSG_TOO_SMALL (the elements do not fit into the message). */
 mach_msg_return_t image_check_descriptor(const struct descriptor *d, uint32_t size);
 /* Sets what a receiver sees differently: the type, and that out-of-line memory is his to free. */
 void image_write_descriptor(unsigned char *image, const struct descriptor *d, mach_msg_type_name_t type);

@@ -2,7 +2,8 @@
 /* A small world for tests: the test's own task (it "holds" a and b) and two more tasks in the same process.
  *
  * Every helper names the task it happens in: w->a and w->b are names of their task ports in the test's own task, and
- * here() is the test's own. The calling thread enters that task for the time of the call. Helpers that cannot fail fail the test.
+ * here() is the test's own. The calling thread enters that task for the time of the call. Helpers that cannot fail fail
+ * the test.
  *
  * world_test() makes a cmocka test that gets its world from setup and, at its end, fails on anything left over: names in
  * the test's own task, descriptors, mappings.
