@@ -91,7 +91,7 @@ static kern_return_t request_no_senders(struct file *file)
 	return kr;
 }
 
-/* fd: taken on success. The port has no send right yet: the reply to the client makes the first. */
+/* fd: taken on success. The port has no send right yet. */
 static kern_return_t file_new(struct server *server, int fd, enum portfs_kind kind, struct file **out)
 {
 	struct file *file = malloc(sizeof *file);
@@ -184,6 +184,14 @@ kern_return_t serve_portfs_lookup(portfs_object_t object, const_portfs_path_t pa
 		kr = PORTFS_ERROR(ENOTDIR);
 	else
 		kr = file_open(directory->object.server, beneath_open(directory->fd, path), &file);
+	/* Made here and moved by the reply, not made by the reply: if the client is gone by then, the right is destroyed with
+	 * the reply, and no-senders closes the file. A right that was never made would leave it open for good. */
+	if (kr == KERN_SUCCESS) {
+		kr = mach_port_insert_right(mach_task_self(), file->object.port, file->object.port,
+					    MACH_MSG_TYPE_MAKE_SEND);
+		if (kr)
+			file_free(file);
+	}
 	if (kr) {
 		directory->object.server->n_refused++;
 		return kr;
