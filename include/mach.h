@@ -169,8 +169,8 @@ PORTUNUS_EXPORT mach_msg_return_t mach_msg_server_timeout(boolean_t (*demux)(mac
 /* mach_msg_destroy - give back all that a message holds
  *   msg   a message that was received, that a failed send left or gave back, or one never sent
  * The right in msgh_remote_port and those in the body go by their disposition: a receive right dies, of a send right one
- * reference goes, a send-once right yields its notification; what COPY and MAKE would have been made from stays. Out-of-line
- * memory with the deallocate bit is vm_deallocate'd. msgh_local_port is left alone: in a received message it is no right of
+ * reference goes, a send-once right yields its notification; what MAKE says is made and then dropped, with the
+ * notifications that causes; COPY leaves alone what it would have copied. Out-of-line memory with the deallocate bit is vm_deallocate'd. msgh_local_port is left alone: in a received message it is no right of
  * the message, and who put a right there himself knows. The buffer is the caller's, but what it says is no longer true. The
  * walk ends at a descriptor that does not fit the message. Source: GNU. */
 PORTUNUS_EXPORT void mach_msg_destroy(mach_msg_header_t *msg);

@@ -85,8 +85,12 @@ static boolean_t item_read(struct cursor *c, struct item *it)
 	return TRUE;
 }
 
+/* A right that was to be made is made and dropped: whoever waits for the last sender hears that there was none. */
 static void right_destroy(mach_msg_type_name_t disposition, mach_port_t name)
 {
+	mach_msg_type_name_t made;
+	mach_port_t once;
+
 	if (!MACH_PORT_VALID(name))
 		return;
 	switch (disposition) {
@@ -97,7 +101,15 @@ static void right_destroy(mach_msg_type_name_t disposition, mach_port_t name)
 	case MACH_MSG_TYPE_MOVE_SEND_ONCE:
 		mach_port_deallocate(mach_task_self(), name);
 		break;
-	default: /* nothing was taken from anybody yet */
+	case MACH_MSG_TYPE_MAKE_SEND:
+		if (mach_port_insert_right(mach_task_self(), name, name, MACH_MSG_TYPE_MAKE_SEND) == KERN_SUCCESS)
+			mach_port_deallocate(mach_task_self(), name);
+		break;
+	case MACH_MSG_TYPE_MAKE_SEND_ONCE:
+		if (mach_port_extract_right(mach_task_self(), name, disposition, &once, &made) == KERN_SUCCESS)
+			mach_port_deallocate(mach_task_self(), once);
+		break;
+	default: /* a copy takes nothing from anybody */
 		break;
 	}
 }

@@ -337,10 +337,32 @@ static void blocked_sender_is_let_in_when_its_port_joins_a_set(void **state)
 	expect_message(w->a, s, 2);
 }
 
+/* What a server counts on that answers with a right to an object, when nobody takes the answer. Source: GNU. */
+static void destroying_makes_the_rights_that_were_to_be_made(void **state)
+{
+	mach_port_t p = port_in(here());
+	struct letter l;
+
+	(void)state;
+	expect_ok(watch_no_senders(here(), p));
+	letter_to(&l, MACH_PORT_NULL, 0, 1);
+	letter_add_port(&l, p, MACH_MSG_TYPE_MAKE_SEND);
+	l.header.msgh_size = l.size;
+	mach_msg_destroy(&l.header);
+	expect_eq(status_of(here(), p).mps_mscount, 1);
+	expect_eq(send_rights(here(), p), 0);
+	expect_notice(here(), NO_SENDERS, p);
+	letter_to(&l, p, MACH_MSG_TYPE_MAKE_SEND_ONCE, 1);
+	mach_msg_destroy(&l.header);
+	expect_message(here(), p, MACH_NOTIFY_SEND_ONCE);
+	expect_ok(mach_port_destroy(here(), p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		world_test(bad_item_takes_what_is_before_it_only),
+		world_test(destroying_makes_the_rights_that_were_to_be_made),
 		world_test(bad_header_takes_nothing),
 		world_test(failed_send_does_not_begin_to_receive),
 		world_test(sizes_below_a_header_are_refused),
