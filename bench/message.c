@@ -127,6 +127,14 @@ static void carrier_load(struct carrier *m, const struct parcel *p, unsigned dis
 		m->head.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
 }
 
+/* Loads it, sends it to its own queue and takes it back. */
+static inline void carrier_pass(struct carrier *m, const struct parcel *p, unsigned disposition)
+{
+	carrier_load(m, p, disposition);
+	send_to(&m->head, p->queue, MACH_MSG_TYPE_COPY_SEND);
+	receive(&m->head, sizeof *m, p->queue);
+}
+
 static double run_plain(void *context, uint64_t n)
 {
 	struct parcel *p = context;
@@ -134,9 +142,7 @@ static double run_plain(void *context, uint64_t n)
 	double start = now();
 
 	for (uint64_t i = 0; i < n; i++) {
-		carrier_load(&m, p, MACH_MSG_TYPE_INTEGER_32);
-		send_to(&m.head, p->queue, MACH_MSG_TYPE_COPY_SEND);
-		receive(&m.head, sizeof m, p->queue);
+		carrier_pass(&m, p, MACH_MSG_TYPE_INTEGER_32);
 	}
 	return now() - start;
 }
@@ -151,9 +157,7 @@ static double run_right(void *context, uint64_t n)
 	double start = now();
 
 	for (uint64_t i = 0; i < n; i++) {
-		carrier_load(&m, p, MACH_MSG_TYPE_COPY_SEND);
-		send_to(&m.head, p->queue, MACH_MSG_TYPE_COPY_SEND);
-		receive(&m.head, sizeof m, p->queue);
+		carrier_pass(&m, p, MACH_MSG_TYPE_COPY_SEND);
 		if (i % BATCH == BATCH - 1)
 			must(mach_port_mod_refs(mach_task_self(), p->carried, MACH_PORT_RIGHT_SEND, -BATCH));
 	}
@@ -168,9 +172,7 @@ static double run_right_released(void *context, uint64_t n)
 	double start = now();
 
 	for (uint64_t i = 0; i < n; i++) {
-		carrier_load(&m, p, MACH_MSG_TYPE_COPY_SEND);
-		send_to(&m.head, p->queue, MACH_MSG_TYPE_COPY_SEND);
-		receive(&m.head, sizeof m, p->queue);
+		carrier_pass(&m, p, MACH_MSG_TYPE_COPY_SEND);
 		must(mach_port_deallocate(mach_task_self(), p->carried));
 	}
 	return now() - start;
@@ -185,9 +187,7 @@ static double run_once_right(void *context, uint64_t n)
 	double start = now();
 
 	for (uint64_t i = 0; i < n; i++) {
-		carrier_load(&m, p, MACH_MSG_TYPE_MAKE_SEND_ONCE);
-		send_to(&m.head, p->queue, MACH_MSG_TYPE_COPY_SEND);
-		receive(&m.head, sizeof m, p->queue);
+		carrier_pass(&m, p, MACH_MSG_TYPE_MAKE_SEND_ONCE);
 		memcpy(&name, m.item, sizeof name);
 		must(mach_port_mod_refs(mach_task_self(), name, MACH_PORT_RIGHT_SEND_ONCE, -1));
 		receive(&m.head, sizeof m, p->carried); /* the right died unused: its notification */
