@@ -6,26 +6,18 @@
 
 #include "kernel/notify.h"
 #include "kernel/port.h"
+#include "kernel/right.h"
 #include "kernel/space.h"
 
 static mach_msg_return_t accept_begin_locked(struct space *space, struct port *p, mach_port_name_t notify,
 					     struct right *right, struct name **name)
 {
-	struct name *target;
-
 	if (notify == MACH_PORT_NULL)
 		return MACH_SEND_INVALID_NOTIFY;
 	*name = space_lookup_port_locked(space, p);
 	if (*name && (*name)->accept)
 		return MACH_SEND_NOTIFY_IN_PROGRESS;
-	target = space_lookup_locked(space, notify);
-	if (!target || !(target->type & MACH_PORT_TYPE_RECEIVE))
-		return MACH_SEND_INVALID_NOTIFY;
-	lock_take(&target->port->lock);
-	port_make_send_once_locked(target->port);
-	lock_drop(&target->port->lock);
-	*right = (struct right){ target->port, RIGHT_SEND_ONCE };
-	return MACH_MSG_SUCCESS;
+	return right_make_send_once_locked(space, notify, right) ? MACH_MSG_SUCCESS : MACH_SEND_INVALID_NOTIFY;
 }
 
 static struct accept_request *accept_new(struct space *space)

@@ -173,15 +173,10 @@ static void write_payload(struct message *m)
 /* MACH_RCV_NOTIFY: points the notice at the receive right named @notify. */
 static mach_msg_return_t arm_for_reply_locked(struct space *space, mach_port_name_t notify, struct message *notice)
 {
-	struct name *target = space_lookup_locked(space, notify);
 	struct right right;
 
-	if (!target || !(target->type & MACH_PORT_TYPE_RECEIVE))
+	if (!right_make_send_once_locked(space, notify, &right))
 		return MACH_RCV_INVALID_NOTIFY;
-	lock_take(&target->port->lock);
-	port_make_send_once_locked(target->port);
-	lock_drop(&target->port->lock);
-	right = (struct right){ target->port, RIGHT_SEND_ONCE };
 	notice_arm(notice, &right);
 	return MACH_MSG_SUCCESS;
 }

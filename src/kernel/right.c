@@ -265,6 +265,19 @@ static void right_leave_transit(const struct right *right)
 		port_leave_transit(right->port);
 }
 
+bool right_make_send_once_locked(struct space *space, mach_port_name_t number, struct right *right)
+{
+	struct name *name = space_lookup_locked(space, number);
+
+	if (!name || !(name->type & MACH_PORT_TYPE_RECEIVE))
+		return false;
+	lock_take(&name->port->lock);
+	port_make_send_once_locked(name->port);
+	lock_drop(&name->port->lock);
+	*right = (struct right){ name->port, RIGHT_SEND_ONCE };
+	return true;
+}
+
 kern_return_t right_copyout(struct space *space, const struct right *right, mach_port_name_t *number)
 {
 	struct name *name;

@@ -71,6 +71,10 @@ bool right_copy_send_locked(const struct name *name);
 kern_return_t right_copyin(struct space *space, mach_port_name_t name, mach_msg_type_name_t disposition,
 			   struct right *right);
 
+/* A naked send-once right to the port whose receive right has this number: where the space wants to be told. False: it
+ * has no such receive right. */
+bool right_make_send_once_locked(struct space *space, mach_port_name_t number, struct right *right);
+
 /* Gives a naked right to a space. Takes @right on success; user references above the limit are dropped silently.
  * A right to a dead port arrives as MACH_PORT_DEAD.
  *   KERN_RESOURCE_SHORTAGE  no memory for a name   KERN_INVALID_TASK  the space is dead      (@right is the caller's) */
