@@ -5,6 +5,7 @@
 #include "kernel/copyout.h"
 #include "kernel/message.h"
 #include "kernel/receive.h"
+#include "kernel/remote.h"
 #include "kernel/send.h"
 #include "kernel/space.h"
 #include "kernel/task.h"
@@ -110,10 +111,12 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mac
 	mach_msg_return_t r = MACH_MSG_SUCCESS;
 
 	thread_check_terminated(thread);
+	remote_look();
 	if (option & MACH_SEND_MSG)
 		r = send_part(thread, msg, option, send_size, timeout, notify);
 	if (!r && (option & MACH_RCV_MSG))
 		r = receive_part(thread, msg, option, rcv_size, rcv_name, timeout, notify);
+	remote_settle();
 	return r;
 }
 

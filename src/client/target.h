@@ -6,6 +6,7 @@
 #include <mach/mach_types.h>
 #include <stdbool.h>
 
+#include "kernel/remote.h"
 #include "kernel/space.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
@@ -26,6 +27,7 @@ static inline kern_return_t target_open(struct target *target, task_t name, kern
 	struct thread *caller = thread_self();
 
 	thread_check_terminated(caller);
+	remote_look();
 	target->caller = caller;
 	target->task = caller->task;
 	target->space = caller->task->space;
@@ -38,6 +40,7 @@ static inline void target_close(struct target *target)
 {
 	if (!target->is_own)
 		task_unref(target->task);
+	remote_settle();
 }
 
 /* For results: @pointer can be written (by the rules of platform/usercopy.h). */

@@ -22,6 +22,8 @@ struct after {
 	struct port *unused;	    /* a send-once right that was not used: notify_send_once() */
 	struct message *no_senders; /* notices, ready to be sent */
 	struct message *port_deleted;
+	struct message *outgoing; /* messages for proxies, chained by port_link in their order */
+	bool kicks;		  /* wakes the thread that serves the links */
 	uint32_t n_wakes;
 	atomic_uint *wakes[AFTER_WAKES];
 };
@@ -33,18 +35,23 @@ static inline void after_init(struct after *after)
 	after->unused = NULL;
 	after->no_senders = NULL;
 	after->port_deleted = NULL;
+	after->outgoing = NULL;
+	after->kicks = false;
 	after->n_wakes = 0;
 }
 
 static inline bool after_is_empty(const struct after *after)
 {
 	return !after->dying && !after->set && !after->unused && !after->no_senders && !after->port_deleted &&
-	       after->n_wakes == 0;
+	       !after->outgoing && !after->kicks && after->n_wakes == 0;
 }
 
 /* Wakes the thread that sleeps on @word. When there are more than fit, the wake happens at once: it is merely slower
  * under a lock, not wrong. */
 void after_wake(struct after *after, atomic_uint *word);
+
+/* Transmits @m once no lock is held. Takes it. */
+void after_transmit(struct after *after, struct message *m);
 
 void after_run_slow(struct after *after);
 

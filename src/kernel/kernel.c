@@ -10,6 +10,7 @@
 #include "kernel/message.h"
 #include "kernel/object.h"
 #include "kernel/port.h"
+#include "kernel/remote.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
 #include "platform/lock.h"
@@ -23,6 +24,8 @@ static struct {
 	bool has_key;
 	struct kernel_hooks hooks;
 } kernel = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+struct remote remote;
 
 void kernel_set_hooks(const struct kernel_hooks *hooks)
 {
@@ -55,6 +58,8 @@ static void kernel_after_fork(void)
 	forgotten_root = kernel.root;
 	(void)forgotten_root;
 	lock_forget_held();
+	if (remote_is_linked())
+		remote.ops.forget();
 	lock_init(&transit_lock, RANK_TRANSIT);
 	pthread_mutex_init(&kernel.mutex, NULL);
 	pthread_setspecific(kernel.thread_key, NULL);

@@ -8,6 +8,8 @@
 
 #include "kernel/accept.h"
 #include "kernel/count.h"
+#include "kernel/port.h"
+#include "kernel/remote.h"
 #include "kernel/thread.h"
 #include "platform/lock.h"
 
@@ -64,6 +66,8 @@ static void message_init(struct message *m, uint32_t size)
 	m->dest = (struct right){ NULL, RIGHT_NONE }; /* each for itself: a copy of what was just stored would stall */
 	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
+	m->origin = NULL;
+	m->n_hops = 0;
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
@@ -229,8 +233,19 @@ static void item_clear(struct item *item)
 		memory_drop(&item->memory);
 }
 
+/* What another node sent and nobody received. */
+static void message_leave_origin(struct message *m)
+{
+	lock_take(&m->dest.port->lock);
+	remote.ops.note_received_locked(m->origin);
+	lock_drop(&m->dest.port->lock);
+	m->origin = NULL;
+}
+
 static void message_clear(struct message *m)
 {
+	if (m->origin)
+		message_leave_origin(m);
 	if (m->accept)
 		accept_request_fire(m->accept);
 	m->accept = NULL;

@@ -21,6 +21,7 @@
 #include "platform/list.h"
 
 struct accept_request;
+struct export;
 
 enum item_kind {
 	ITEM_INLINE_RIGHTS, /* names in the image at offset */
@@ -46,6 +47,7 @@ struct message {
 	struct list port_link, set_link;
 	struct right dest, reply;
 	struct accept_request *accept; /* whom to tell when it leaves the queue; NULL mostly */
+	struct export *origin;	       /* likewise, while it is queued: through which export another node sent it */
 	uint32_t size;		       /* of the image, header included */
 	uint32_t capacity;
 	uint32_t n_items, items_capacity;
@@ -53,6 +55,7 @@ struct message {
 	unsigned cpu;	    /* on which the sender ran */
 	bool is_circular;   /* carries a receive right that could never be received */
 	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
+	uint8_t n_hops;	    /* how often it was sent on after its port had moved to another node */
 
 	/* written when it is received */
 	bool has_payload;

@@ -9,6 +9,7 @@
 #include "kernel/message.h"
 #include "kernel/name.h"
 #include "kernel/port.h"
+#include "kernel/remote.h"
 #include "kernel/send.h"
 #include "kernel/space.h"
 #include "platform/cpu.h"
@@ -61,6 +62,7 @@ void notice_withdraw(struct message *notice)
 		return;
 	lock_take(&right.port->lock);
 	right.port->n_sorights--;
+	remote_note_count_locked(right.port);
 	port_unlock_unref(right.port);
 }
 

@@ -9,6 +9,7 @@
 #include "kernel/message.h"
 #include "kernel/notify.h"
 #include "kernel/portset.h"
+#include "kernel/remote.h"
 #include "kernel/send.h"
 #include "kernel/space.h"
 #include "kernel/waiter.h"
@@ -42,7 +43,7 @@ static void port_free(struct port *p)
 {
 	assert(port_is_dead(p));
 	assert(list_is_empty(&p->messages) && list_is_empty(&p->receivers) && list_is_empty(&p->senders));
-	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed);
+	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed && !p->exports);
 	count_add(ports, -1);
 	free(p);
 }
@@ -82,6 +83,27 @@ void port_enter_kernel_locked(struct port *p, struct object *object)
 	assert(p->where == PORT_IN_MESSAGE);
 	p->object = object;
 	port_set_where_locked(p, PORT_IN_KERNEL);
+}
+
+void port_become_proxy_locked(struct port *p, struct proxy *proxy)
+{
+	assert(p->where == PORT_IN_MESSAGE && list_is_empty(&p->messages));
+	p->proxy = proxy;
+	port_set_where_locked(p, PORT_IS_PROXY);
+}
+
+void port_end_proxy_locked(struct port *p)
+{
+	assert(p->where == PORT_IS_PROXY && p->n_srights == 0 && p->n_sorights == 0);
+	p->proxy = NULL;
+	port_set_where_locked(p, PORT_IS_DEAD);
+}
+
+void port_cease_proxy_locked(struct port *p)
+{
+	assert(p->where == PORT_IS_PROXY);
+	p->proxy = NULL;
+	port_set_where_locked(p, PORT_IN_MESSAGE);
 }
 
 static void port_end_receivers_locked(struct port *p, mach_msg_return_t result, struct after *after)
@@ -154,6 +176,7 @@ void port_copy_send_locked(struct port *p)
 {
 	p->n_srights++;
 	p->n_refs++;
+	remote_note_count_locked(p);
 }
 
 void port_make_send_once_locked(struct port *p)
@@ -167,6 +190,7 @@ struct message *port_drop_send_locked(struct port *p)
 	struct message *notice = p->no_senders;
 
 	assert(p->n_srights > 0);
+	remote_note_count_locked(p);
 	if (--p->n_srights > 0 || !notice || port_is_dead(p))
 		return NULL;
 	p->no_senders = NULL;
@@ -190,6 +214,7 @@ struct remains {
 	struct list messages; /* queued, then those of blocked senders */
 	struct list dead_requests;
 	struct message *no_senders;
+	bool is_exported;
 	struct after after;
 };
 
@@ -208,7 +233,7 @@ static void port_end_senders_locked(struct port *p, struct remains *remains)
 
 static void port_die_locked(struct port *p, struct remains *remains)
 {
-	assert(p->where == PORT_IN_MESSAGE || p->where == PORT_IN_KERNEL);
+	assert(p->where == PORT_IN_MESSAGE || p->where == PORT_IN_KERNEL || p->where == PORT_IS_PROXY);
 	assert(!p->set && list_is_empty(&p->receivers));
 	list_init(&remains->messages);
 	list_init(&remains->dead_requests);
@@ -219,6 +244,7 @@ static void port_die_locked(struct port *p, struct remains *remains)
 	list_splice(&remains->dead_requests, &p->dead_requests);
 	remains->no_senders = p->no_senders;
 	p->no_senders = NULL;
+	remains->is_exported = p->exports != NULL;
 	port_end_senders_locked(p, remains);
 }
 
@@ -254,11 +280,15 @@ void port_destroy(struct port *p)
 	port_die_locked(p, &remains);
 	lock_drop(&p->lock);
 	remains_settle(&remains);
+	if (remains.is_exported)
+		remote.ops.port_died(p);
 	port_unref(p);
 }
 
 void port_set_qlimit_locked(struct port *p, uint32_t qlimit, struct after *after)
 {
 	p->qlimit = qlimit;
+	if (p->exports)
+		remote.ops.note_limit_locked(p);
 	send_admit_locked(p, after);
 }

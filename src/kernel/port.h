@@ -25,14 +25,18 @@
 #include "platform/lock.h"
 
 struct after;
+struct export;
 struct object;
 struct portset;
+struct proxy;
 
 enum port_where {
 	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
 	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
 	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to object_deliver() */
-	PORT_IS_DEAD,	 /* final */
+	PORT_IS_PROXY, /* proxy: another node has the receive right; messages go to remote_ops.transmit(), n_queued counts
+			  * those of ours that are not known to have been received, and qlimit is the other node's */
+	PORT_IS_DEAD, /* final */
 };
 
 struct port {
@@ -41,9 +45,11 @@ struct port {
 	union {
 		struct space *space; /* not referenced: a space outlives its receive rights */
 		struct object *object;
+		struct proxy *proxy;
 	};
-	struct port *dest;  /* one reference; guarded by transit_lock, NULL unless in a message */
-	struct name *entry; /* IN_SPACE: where it is named, and its number there */
+	struct export *exports; /* what other nodes hold of it, see kernel/remote.h; NULL mostly */
+	struct port *dest;	/* one reference; guarded by transit_lock, NULL unless in a message */
+	struct name *entry;	/* IN_SPACE: where it is named, and its number there */
 	mach_port_name_t name;
 	uint32_t n_refs;
 	uint32_t n_srights, n_sorights; /* named and naked */
@@ -74,6 +80,11 @@ static inline bool port_is_dead(const struct port *p)
 	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_DEAD;
 }
 
+static inline bool port_is_proxy(const struct port *p)
+{
+	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_PROXY;
+}
+
 void port_ref_locked(struct port *p);
 void port_unref(struct port *p);
 /* Drops the lock and one reference. */
@@ -82,6 +93,11 @@ void port_unlock_unref(struct port *p);
 /* The receive right comes to a name of a space. The space's lock is held. */
 void port_enter_space_locked(struct port *p, struct space *space, struct name *entry);
 void port_enter_kernel_locked(struct port *p, struct object *object);
+/* From IN_MESSAGE: the receive right is at another node; and back, when it has come from there. */
+void port_become_proxy_locked(struct port *p, struct proxy *proxy);
+void port_cease_proxy_locked(struct port *p);
+/* No right to it is left here, so nobody can tell that it goes. */
+void port_end_proxy_locked(struct port *p);
 /* The receive right leaves its space: counts restart, the payload and the port set are forgotten, blocked receivers get
  * MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
 void port_leave_space_locked(struct port *p, struct after *after);

@@ -8,6 +8,7 @@
 #include "kernel/message.h"
 #include "kernel/port.h"
 #include "kernel/portset.h"
+#include "kernel/remote.h"
 #include "kernel/send.h"
 #include "kernel/space.h"
 #include "kernel/task.h"
@@ -33,9 +34,11 @@ void receive_prepare_locked(struct port *p, struct message *m)
 	m->dest.port = NULL;
 }
 
-void receive_commit_locked(struct port *p, enum right_kind dest, struct after *after)
+void receive_commit_locked(struct port *p, enum right_kind dest, struct export *origin, struct after *after)
 {
 	p->seqno++;
+	if (__builtin_expect(origin != NULL, 0))
+		remote.ops.note_received_locked(origin);
 	if (dest == RIGHT_SEND)
 		after->no_senders = port_drop_send_locked(p);
 	else
@@ -72,7 +75,8 @@ static mach_msg_return_t receive_take_locked(struct reception *rx, struct port *
 	}
 	receive_unqueue_locked(p, m);
 	receive_prepare_locked(p, m);
-	receive_commit_locked(p, dest, after);
+	receive_commit_locked(p, dest, m->origin, after);
+	m->origin = NULL;
 	rx->message = m;
 	return MACH_MSG_SUCCESS;
 }
@@ -215,8 +219,11 @@ mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const st
 			  const struct deadline *deadline, struct message **message, mach_msg_size_t *size)
 {
 	struct reception rx = { .thread = thread, .limits = limits, .deadline = deadline };
-	mach_msg_return_t r = receive_by_name(&rx, thread->task->space, name);
+	mach_msg_return_t r;
 
+	if (!deadline && remote_is_linked())
+		remote.ops.look(true); /* whoever does not wait is to see all that was sent before */
+	r = receive_by_name(&rx, thread->task->space, name);
 	*size = rx.size;
 	if (r)
 		return r;

@@ -10,6 +10,7 @@
 #include "platform/deadline.h"
 
 struct after;
+struct export;
 struct message;
 struct port;
 struct thread;
@@ -32,7 +33,7 @@ mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const st
 /* A message leaves its port, which is locked, in two steps: what the receiver will see is written into the message (a
  * step that can be taken back by restoring m->dest); then the port is told. */
 void receive_prepare_locked(struct port *p, struct message *m);
-void receive_commit_locked(struct port *p, enum right_kind dest, struct after *after);
+void receive_commit_locked(struct port *p, enum right_kind dest, struct export *origin, struct after *after);
 
 /* Out of the queue of the port, and of its set, whose lock is then held, too; and back to its front. */
 void receive_unqueue_locked(struct port *p, struct message *m);

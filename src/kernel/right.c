@@ -7,6 +7,7 @@
 #include "kernel/name.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
+#include "kernel/remote.h"
 #include "kernel/space.h"
 
 /* What a name must hold for a disposition. A dead name passes for what it may have been. */
@@ -199,10 +200,12 @@ static void copyout_join_locked(struct space *space, struct name *name, const st
 		port_enter_space_locked(p, space, name);
 		break;
 	default:
-		if (name->type & MACH_PORT_TYPE_SEND)
+		if (name->type & MACH_PORT_TYPE_SEND) {
 			p->n_srights--; /* all user references are one send right */
-		else if (is_new)
+			remote_note_count_locked(p);
+		} else if (is_new) {
 			space_index_port_locked(space, name);
+		}
 		if (name->urefs < UREFS_MAX - 1)
 			name->urefs++;
 		name->type |= MACH_PORT_TYPE_SEND;

@@ -12,6 +12,7 @@
 #include "kernel/port.h"
 #include "kernel/portset.h"
 #include "kernel/receive.h"
+#include "kernel/remote.h"
 #include "kernel/space.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
@@ -40,8 +41,10 @@ static void receiver_unref_locked(struct port *p)
 bool send_offer_locked(struct port *p, struct list *receivers, struct message *m, struct after *after)
 {
 	struct right dest = m->dest;
+	struct export *origin = m->origin;
 
 	receive_prepare_locked(p, m);
+	m->origin = NULL;
 	while (!list_is_empty(receivers)) {
 		struct waiter *w = list_first(receivers, struct waiter, link);
 		mach_msg_return_t objection = receiver_objection(w, m);
@@ -52,11 +55,12 @@ bool send_offer_locked(struct port *p, struct list *receivers, struct message *m
 			continue;
 		receiver_unref_locked(p);
 		if (!objection) {
-			receive_commit_locked(p, dest.kind, after);
+			receive_commit_locked(p, dest.kind, origin, after);
 			return true;
 		}
 	}
 	m->dest = dest;
+	m->origin = origin;
 	return false;
 }
 
@@ -66,11 +70,16 @@ static void send_queue_locked(struct port *p, struct message *m)
 	p->n_queued++;
 }
 
-/* Hands the message to a thread that waits on the port or on its set, else queues it. */
+/* Hands the message to a thread that waits on the port or on its set, else queues it, or sends it to another node. */
 static void send_deliver_locked(struct port *p, struct message *m, struct after *after)
 {
 	struct portset *set = p->set;
 
+	if (__builtin_expect(port_is_proxy(p), 0)) {
+		p->n_queued++;
+		after_transmit(after, m);
+		return;
+	}
 	if (!set) {
 		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after))
 			send_queue_locked(p, m);

@@ -223,6 +223,14 @@ struct right thread_find(pthread_t pthread)
 	return right;
 }
 
+void thread_nudge_all(void)
+{
+	lock_take(&registry.lock);
+	list_for_each(thread, &registry.running, struct thread, registry_link)
+		waiter_nudge(&thread->waiter);
+	lock_drop(&registry.lock);
+}
+
 mach_port_name_t thread_self_name(struct thread *thread)
 {
 	return object_name(thread->task->space, &thread->object);

@@ -66,6 +66,8 @@ void thread_interrupt_all_locked(struct task *task);
 /* thread_abort(), thread_terminate(). KERN_INVALID_ARGUMENT: no thread, or oneself; MACH_SEND_INVALID_DEST */
 kern_return_t thread_interrupt(struct thread *self, mach_port_name_t name);
 kern_return_t thread_kill(struct thread *self, mach_port_name_t name);
+/* Every thread that waits looks again at how it should (waiter_nudge()). */
+void thread_nudge_all(void);
 /* A naked send right to the port of a pthread; its port is NULL if there is none. */
 struct right thread_find(pthread_t pthread);
 /* The name of the thread's own port in its task. MACH_PORT_NULL: no memory. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "kernel/after.h"
+#include "kernel/remote.h"
 #include "kernel/thread.h"
 #include "platform/cpu.h"
 #include "platform/park.h"
@@ -24,54 +25,60 @@ void waiter_begin(struct waiter *w, struct message *m)
 	atomic_store(&w->state, WAITER_SPINNING);
 }
 
-/* Ends the wait with @state unless it has ended; *was_sleeping tells whether the futex needs a wake. */
-static bool waiter_end(struct waiter *w, unsigned state, bool *was_sleeping)
+/* Ends the wait with @state unless it has ended; *old tells how it waited, so what is needed to wake it. */
+static bool waiter_end(struct waiter *w, unsigned state, unsigned *old)
 {
 	/* Sequentially consistent: pairs with thread_check_wait(), see thread.h. */
-	unsigned old = atomic_load(&w->state);
+	*old = atomic_load(&w->state);
 
-	while (old == WAITER_SPINNING || old == WAITER_SLEEPING) {
-		if (atomic_compare_exchange_weak_explicit(&w->state, &old, state, memory_order_acq_rel,
-							  memory_order_relaxed)) {
-			*was_sleeping = old == WAITER_SLEEPING;
+	while (*old >= WAITER_SPINNING && *old <= WAITER_POLLING)
+		if (atomic_compare_exchange_weak_explicit(&w->state, old, state, memory_order_acq_rel,
+							  memory_order_relaxed))
 			return true;
-		}
-	}
 	return false;
 }
 
 bool waiter_claim(struct waiter *w, mach_msg_return_t result, struct after *after)
 {
-	bool was_sleeping;
+	unsigned old;
 
 	w->result = result;
 	list_unlink(&w->link);
-	if (!waiter_end(w, WAITER_DONE, &was_sleeping))
+	if (!waiter_end(w, WAITER_DONE, &old))
 		return false;
-	if (was_sleeping)
+	if (old == WAITER_SLEEPING)
 		after_wake(after, &w->state);
+	else if (old == WAITER_POLLING)
+		after->kicks = true;
 	return true;
 }
 
 bool waiter_cancel(struct waiter *w, enum waiter_state how)
 {
-	bool was_sleeping;
+	unsigned old;
 
-	if (!waiter_end(w, how, &was_sleeping))
+	if (!waiter_end(w, how, &old))
 		return false;
-	if (was_sleeping)
+	if (old == WAITER_SLEEPING)
 		park_wake(&w->state);
+	else if (old == WAITER_POLLING)
+		remote.ops.kick();
 	return true;
 }
 
-static bool waiter_has_ended(const struct waiter *w)
+void waiter_nudge(struct waiter *w)
 {
-	return atomic_load_explicit(&w->state, memory_order_acquire) > WAITER_SLEEPING;
+	unsigned sleeping = WAITER_SLEEPING;
+
+	atomic_store(&w->is_nudged, true);
+	if (atomic_compare_exchange_strong(&w->state, &sleeping, WAITER_SPINNING))
+		park_wake(&w->state);
 }
 
-/* How long to spin this time. */
-static uint32_t waiter_spin_turns(struct waiter *w)
+uint32_t waiter_spin_turns(struct waiter *w, unsigned partner_cpu)
 {
+	if (partner_cpu == CPU_UNKNOWN || partner_cpu == cpu_current() || cpu_online() == 1)
+		return 0;
 	if (w->spin_turns > SPIN_MIN)
 		return w->spin_turns;
 	if (++w->n_short_spins < SPIN_RETRY && w->spin_turns)
@@ -80,32 +87,42 @@ static uint32_t waiter_spin_turns(struct waiter *w)
 	return SPIN_MAX;
 }
 
-static bool waiter_spin(struct waiter *w, unsigned partner_cpu)
+void waiter_spin_done(struct waiter *w, uint32_t turns, bool was_worth_it)
 {
-	uint32_t turns;
+	if (was_worth_it)
+		w->spin_turns = SPIN_MAX;
+	else if (turns)
+		w->spin_turns = turns / 2;
+}
 
-	if (partner_cpu == CPU_UNKNOWN || partner_cpu == cpu_current() || cpu_online() == 1)
-		return false;
-	turns = waiter_spin_turns(w);
+bool waiter_spin(struct waiter *w, unsigned partner_cpu)
+{
+	uint32_t turns = waiter_spin_turns(w, partner_cpu);
+
 	for (uint32_t i = 0; i < turns; i++) {
 		if (waiter_has_ended(w)) {
-			w->spin_turns = SPIN_MAX;
+			waiter_spin_done(w, turns, true);
 			return true;
 		}
 		cpu_relax();
 	}
-	w->spin_turns = turns / 2;
+	waiter_spin_done(w, turns, false);
 	return false;
 }
 
-static void waiter_sleep(struct waiter *w, const struct deadline *deadline)
+bool waiter_sleep(struct waiter *w, const struct deadline *deadline)
 {
 	unsigned spinning = WAITER_SPINNING;
 
-	if (!atomic_compare_exchange_strong_explicit(&w->state, &spinning, WAITER_SLEEPING, memory_order_acq_rel,
-						     memory_order_acquire))
-		return;
-	while (!waiter_has_ended(w)) {
+	if (!atomic_compare_exchange_strong(&w->state, &spinning, WAITER_SLEEPING))
+		return true;
+	while (atomic_load_explicit(&w->state, memory_order_acquire) == WAITER_SLEEPING) {
+		unsigned sleeping = WAITER_SLEEPING;
+
+		if (atomic_exchange(&w->is_nudged, false)) {
+			atomic_compare_exchange_strong(&w->state, &sleeping, WAITER_SPINNING);
+			break;
+		}
 		switch (park_wait(&w->state, WAITER_SLEEPING, deadline)) {
 		case ETIMEDOUT:
 			waiter_cancel(w, WAITER_TIMED_OUT);
@@ -115,11 +132,13 @@ static void waiter_sleep(struct waiter *w, const struct deadline *deadline)
 			break;
 		}
 	}
+	return waiter_has_ended(w);
 }
 
 enum waiter_state waiter_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
 {
-	if (!waiter_spin(w, partner_cpu))
-		waiter_sleep(w, deadline);
-	return atomic_load_explicit(&w->state, memory_order_acquire);
+	while (!remote_is_linked())
+		if (waiter_spin(w, partner_cpu) || waiter_sleep(w, deadline))
+			return atomic_load_explicit(&w->state, memory_order_acquire);
+	return remote.ops.wait(w, deadline, partner_cpu);
 }

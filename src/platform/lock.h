@@ -25,7 +25,17 @@
 #include <stdbool.h>
 
 /* In the order in which they may be taken. docs/architecture.md has the table of what each guards. */
-enum lock_rank { RANK_TASK, RANK_SPACE, RANK_TRANSIT, RANK_PORT, RANK_SET, RANK_MEMORY, RANK_REGISTRY, RANK_COUNT };
+enum lock_rank {
+	RANK_TASK,
+	RANK_SPACE,
+	RANK_TRANSIT,
+	RANK_LINK,
+	RANK_PORT,
+	RANK_SET,
+	RANK_MEMORY,
+	RANK_REGISTRY,
+	RANK_COUNT
+};
 
 /* The uncontended case is two instructions that matter; a call would double them. */
 #define LOCK_INLINE static inline __attribute__((always_inline))
