@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/export.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kernel/message.h"
+#include "kernel/port.h"
+#include "link/frame.h"
+#include "link/link.h"
+
+static struct export *export_lookup_locked(const struct link *link, const struct port *port)
+{
+	struct export *x = port->exports;
+
+	while (x && x->link != link)
+		x = x->next;
+	return x;
+}
+
+struct export *export_of_locked(struct link *link, struct port *port)
+{
+	struct export *x = export_lookup_locked(link, port);
+
+	lock_assert_held(&node.lock);
+	if (x)
+		return x;
+	x = certain_alloc(sizeof *x);
+	*x = (struct export){ .noted.kind = NOTED_EXPORT, .link = link, .port = port };
+	x->index = table_add(&link->exports, x);
+	lock_take(&port->lock);
+	port_ref_locked(port);
+	x->told_limit = port->qlimit;
+	x->next = port->exports;
+	port->exports = x;
+	lock_drop(&port->lock);
+	return x;
+}
+
+struct export *export_find_locked(struct link *link, uint32_t index)
+{
+	return table_get(&link->exports, index);
+}
+
+void export_grant_locked(struct export *x, const struct right *right)
+{
+	assert(right->port == x->port);
+	if (right->kind == RIGHT_SEND)
+		x->sends++;
+	else
+		x->onces++;
+}
+
+bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right *right)
+{
+	uint32_t *units = kind == RIGHT_SEND ? &x->sends : &x->onces;
+
+	if (*units == 0)
+		return false;
+	--*units;
+	*right = (struct right){ x->port, kind };
+	return true;
+}
+
+bool export_copy_send_locked(struct export *x, struct right *right)
+{
+	if (x->sends == 0)
+		return false;
+	*right = (struct right){ x->port, RIGHT_SEND };
+	lock_take(&x->port->lock);
+	port_copy_send_locked(x->port);
+	lock_drop(&x->port->lock);
+	return true;
+}
+
+bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right)
+{
+	struct export *x = export_find_locked(from, wire->value);
+
+	if (!x)
+		return false;
+	if (wire->form == WIRE_YOURS)
+		return wire->kind == RIGHT_SEND && export_copy_send_locked(x, right);
+	if (!export_withdraw_locked(x, wire->kind, right))
+		return false;
+	export_check_unused_locked(x);
+	return true;
+}
+
+static void export_unlink_locked(struct export *x)
+{
+	struct export **at = &x->port->exports;
+
+	while (*at != x)
+		at = &(*at)->next;
+	*at = x->next;
+	table_remove(&x->link->exports, x->index);
+	x->link = NULL;
+}
+
+/* Out of the table; the memory goes now, or with the last message that came through it. The port's lock is held. */
+static bool export_is_over_locked(const struct export *x)
+{
+	return !x->link && x->arrived == x->received && !x->noted.is_listed;
+}
+
+static void export_leave_locked(struct export *x)
+{
+	struct port *port = x->port;
+	bool is_over;
+
+	lock_take(&port->lock);
+	export_unlink_locked(x);
+	is_over = export_is_over_locked(x);
+	if (is_over)
+		port_unlock_unref(port);
+	else
+		lock_drop(&port->lock);
+	if (is_over)
+		free(x);
+}
+
+void export_check_unused_locked(struct export *x)
+{
+	if (x->sends == 0 && x->onces == 0)
+		export_leave_locked(x);
+}
+
+struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *onces)
+{
+	struct port *port = x->port;
+
+	*sends = x->sends;
+	*onces = x->onces;
+	x->sends = x->onces = 0;
+	lock_take(&port->lock);
+	port_ref_locked(port);
+	lock_drop(&port->lock);
+	export_leave_locked(x);
+	return port;
+}
+
+/* Whether the other end is to hear how much room there is: at once if its threads may be waiting for that, which is when
+ * all that the limit allows has come; else when half of it has been received. */
+static bool export_has_to_tell_locked(const struct export *x)
+{
+	uint32_t n = x->received - x->told, limit = x->port->qlimit;
+
+	return n > 0 && (x->arrived - x->told >= limit || 2 * n >= limit);
+}
+
+void export_note_arrival_locked(struct export *x, struct message *m)
+{
+	bool has_to_tell;
+
+	m->origin = x;
+	lock_take(&x->port->lock);
+	x->arrived++;
+	has_to_tell = export_has_to_tell_locked(x);
+	lock_drop(&x->port->lock);
+	if (has_to_tell)
+		node_note(&x->noted);
+}
+
+void export_note_received_locked(struct export *x)
+{
+	lock_assert_held(&x->port->lock);
+	x->received++;
+	if (x->link && export_has_to_tell_locked(x)) {
+		node_note(&x->noted);
+	} else if (export_is_over_locked(x)) {
+		x->port->n_refs--; /* not the last: there is the message's */
+		free(x);
+	}
+}
+
+void export_note_limit_locked(struct port *port)
+{
+	for (struct export *x = port->exports; x; x = x->next)
+		node_note(&x->noted);
+}
+
+static void export_tell(struct export *x, enum frame_type type, uint32_t number)
+{
+	struct frame_index f = {
+		.header = { sizeof f, (uint16_t)type, 0 },
+		.index = x->index,
+		.sends = (int32_t)number,
+	};
+
+	link_send_locked(x->link, &f.header, true, NULL, 0);
+}
+
+void export_tell_received_locked(struct export *x, uint32_t n)
+{
+	export_tell(x, FRAME_RECEIVED, n);
+}
+
+void export_settle_locked(struct export *x)
+{
+	struct port *port = x->port;
+	uint32_t n, limit;
+	bool is_over;
+
+	lock_take(&port->lock);
+	atomic_store(&x->noted.is_listed, false);
+	n = x->received - x->told;
+	limit = port->qlimit;
+	x->told = x->received;
+	is_over = export_is_over_locked(x);
+	if (is_over)
+		port_unlock_unref(port);
+	else
+		lock_drop(&port->lock);
+	if (x->link && n)
+		export_tell(x, FRAME_RECEIVED, n);
+	if (x->link && limit != x->told_limit) {
+		x->told_limit = limit;
+		export_tell(x, FRAME_LIMIT, limit);
+	}
+	if (is_over)
+		free(x);
+}
+
+void export_tell_death(struct port *port)
+{
+	lock_take(&node.lock);
+	for (struct export *x = port->exports; x; x = x->next)
+		export_tell(x, FRAME_DIED, 0);
+	lock_drop(&node.lock);
+}

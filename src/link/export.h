@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Export: what the other end of a link holds of one port of ours, and its place in the link's table.
+ *
+ * The other end can name only what is in that table: this is what makes rights unforgeable between processes. Each right
+ * that it holds is one *unit*: a naked right (kernel/right.h), a reference and a count, in the export's hands. When a
+ * right comes to the other end the units become more; when it says that it holds fewer, or uses a send-once right, they
+ * become fewer. An index is free again when no unit is left: all frames that name it have come by then, because they come
+ * in order.
+ *
+ * Queued messages that came from the other end keep the export's memory (not its place in the table): when they are
+ * received, the other end is told, so that its threads know how much room the queue has for them. It is told at once when
+ * it may be waiting for that, else now and then.
+ *
+ * Locks: node.lock; what is marked [port] by the port's lock. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/right.h"
+#include "link/node.h"
+
+struct link;
+struct message;
+struct port;
+
+struct export
+{
+	struct noted noted;
+	struct link *link;   /* NULL once it is out of the table */
+	struct port *port;   /* one reference */
+	struct export *next; /* of the same port, in port.exports [port, too] */
+	uint32_t index;
+	uint32_t sends, onces;		  /* units */
+	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
+	uint32_t told_limit;		  /* of the port's queue */
+	uint64_t moved_ticket; /* not 0: the port is elsewhere, and the other end has been told so under this ticket */
+};
+
+/* All with node.lock held. */
+
+/* The export of a port to a link, made if there is none. */
+struct export *export_of_locked(struct link *link, struct port *port);
+struct export *export_find_locked(struct link *link, uint32_t index); /* NULL: none */
+/* A unit more: takes the naked right (send or send-once, valid). */
+void export_grant_locked(struct export *x, const struct right *right);
+/* A unit less: *right is it, naked. False: the other end has none. */
+bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right *right);
+/* A naked send right to what the other end holds send rights to. False: it holds none. */
+bool export_copy_send_locked(struct export *x, struct right *right);
+/* A right that comes home, or that is to be granted to somebody else: *right is it. False: the other end has none. */
+struct wire_right;
+bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right);
+/* Ends the export if no unit is left. */
+void export_check_unused_locked(struct export *x);
+
+/* A message from the other end is about to be queued. */
+void export_note_arrival_locked(struct export *x, struct message *m);
+/* [port]: remote_ops.note_received_locked() */
+void export_note_received_locked(struct export *x);
+/* [port]: remote_ops.note_limit_locked() */
+void export_note_limit_locked(struct port *port);
+/* Messages that were sent on to where the port is now. */
+void export_tell_received_locked(struct export *x, uint32_t n);
+/* Tells what was noted. */
+void export_settle_locked(struct export *x);
+
+/* The link is over: out of the table with all units, which are left in *sends and *onces naked rights of export.port. The
+ * caller drops them, and a reference to the port, when no lock is held. */
+struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *onces);
+
+/* remote_ops.port_died(), with no lock held. */
+void export_tell_death(struct port *port);

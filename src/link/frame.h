@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Frames: what the two ends of a link say to each other. docs/links.md describes the protocol; this is its vocabulary.
+ *
+ * An *index* is a place in the table of exports of the end that grants (export.h). "mine" and "yours" are said from the
+ * sender's point of view. Numbers are of the host's byte order: both ends are on one machine. */
+
+#include <mach/message.h>
+#include <stdint.h>
+
+#include "link/ring.h"
+
+enum frame_type {
+	FRAME_PAD,	/* nothing: up to the end of the ring */
+	FRAME_MESSAGE,	/* a Mach message for yours, or for a port that is about to move to you */
+	FRAME_COUNT,	/* I hold fewer, or more, rights to yours */
+	FRAME_RECEIVED, /* messages of yours have left the queue of mine */
+	FRAME_LIMIT,	/* the queue limit of mine has changed */
+	FRAME_DIED,	/* mine is dead; give back what you hold */
+	FRAME_DEPOSIT,	/* grant a right to yours to another node, for which I have given it a ticket */
+	FRAME_OFFER,	/* by a deposit of that node, this right to mine is yours */
+	FRAME_QUERY,	/* is that deposit still to come? */
+	FRAME_VOID,	/* it is not */
+	FRAME_MOVE,	/* the receive right of a port comes to you; its queue and the message that carries it follow */
+	FRAME_MOVED,	/* mine is at another node now; a ticket for it has been deposited */
+	FRAME_FLUSH,	/* that was all that comes by way of yours, which had moved */
+	FRAME_FLUSHED,	/* by way of me nothing more comes from that node; these units of mine are its own now */
+	FRAME_READY,	/* what you send to mine directly is in order now */
+	FRAME_TYPES
+};
+
+enum {
+	FRAME_IS_ELSEWHERE =
+		1, /* what follows the header is struct frame_elsewhere: the rest is in the next descriptor */
+};
+
+struct frame_elsewhere {
+	struct frame header;
+	uint64_t size; /* bytes in the descriptor, what would have followed the header */
+};
+
+enum wire_form {
+	WIRE_NULL,
+	WIRE_DEAD,
+	WIRE_MINE,	  /* value: index of mine; limit is its queue's. One more unit of it is yours. */
+	WIRE_YOURS,	  /* value: index of yours; I keep my units, the right is one more */
+	WIRE_YOURS_MOVED, /* the same, and a unit of mine goes with it */
+	WIRE_TICKET,	  /* followed by struct wire_ticket: what that node will offer to you */
+	WIRE_RECEIVE,	  /* value: index of mine whose receive right FRAME_MOVE has announced */
+};
+
+/* A right. */
+struct wire_right {
+	uint8_t form; /* enum wire_form */
+	uint8_t kind; /* enum right_kind */
+	uint16_t limit;
+	uint32_t value;
+};
+
+struct wire_ticket {
+	uint64_t owner; /* node id */
+	uint64_t number;
+};
+
+/* Memory out of line. */
+enum memory_form {
+	MEMORY_INLINE,	   /* the bytes follow, padded to 8 */
+	MEMORY_DESCRIPTOR, /* in the next descriptor, sealed against writing */
+};
+
+struct wire_memory {
+	uint64_t size;
+	uint64_t form; /* enum memory_form */
+};
+
+enum {
+	MESSAGE_IS_COMPLEX = 1,
+	MESSAGE_HAS_DESCRIPTOR = 2, /* the message's own attachment is the next descriptor */
+	MESSAGE_IS_FORCED = 4,	    /* put into a full queue; its sender wants to know when it is taken out */
+};
+
+/* FRAME_MESSAGE. The reply right follows, then for each item of a complex body its rights, then its memory; then the
+ * body, which is what follows the header of the Mach message. */
+struct frame_message {
+	struct frame header;
+	uint32_t index;
+	uint8_t kind; /* of the right that it is sent through, which it uses up */
+	uint8_t flags, n_hops, unused;
+	mach_msg_bits_t bits; /* without dispositions */
+	mach_msg_id_t id;
+	uint32_t body_size;
+	uint32_t unused_either;
+};
+
+/* FRAME_COUNT, FRAME_RECEIVED, FRAME_LIMIT, FRAME_DIED, FRAME_FLUSH, FRAME_READY */
+struct frame_index {
+	struct frame header;
+	uint32_t index;
+	int32_t sends; /* COUNT: change of send rights, FLUSH: what I hold; RECEIVED: messages; LIMIT: the limit */
+	int32_t onces; /* COUNT, FLUSH: likewise of send-once rights, which only become fewer */
+	uint32_t unused;
+};
+
+/* FRAME_DEPOSIT, FRAME_OFFER, FRAME_QUERY, FRAME_VOID, FRAME_MOVED, FRAME_FLUSHED */
+struct frame_ticket {
+	struct frame header;
+	uint64_t node;	 /* DEPOSIT: for whom; OFFER, QUERY, VOID: the giver; MOVED: the new home; FLUSHED: for whom */
+	uint64_t number; /* the giver's */
+	struct wire_right right;   /* DEPOSIT: yours; OFFER: mine; MOVED: mine (value); FLUSHED: yours (value) */
+	int32_t sends, onces;	   /* FLUSHED: units */
+	struct wire_ticket onward; /* OFFER, where right.form is WIRE_TICKET: that node will offer it, by my ticket */
+};
+
+/* FRAME_MOVE */
+struct frame_move {
+	struct frame header;
+	uint32_t index;	       /* mine: from now on a right of yours to a port of yours, that goes through me */
+	uint32_t yours;	       /* what you held of it, or ~0 */
+	uint32_t sends, onces; /* all rights to the port; mine and those that go through me */
+	uint32_t mscount, seqno, limit, n_queued;
+};
+
+#define FRAME_MAX_FIXED sizeof(struct frame_ticket)

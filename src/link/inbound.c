@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/inbound.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernel/after.h"
+#include "kernel/image.h"
+#include "kernel/message.h"
+#include "kernel/notify.h"
+#include "kernel/port.h"
+#include "kernel/right.h"
+#include "kernel/send.h"
+#include "link/bulk.h"
+#include "link/export.h"
+#include "link/frame.h"
+#include "link/handoff.h"
+#include "link/link.h"
+#include "link/migrate.h"
+#include "link/proxy.h"
+
+/* What is left to read of a frame. The bytes may change while we look: each is read once. */
+struct reader {
+	const unsigned char *at;
+	size_t left;
+};
+
+static const unsigned char *reader_take(struct reader *r, uint64_t n)
+{
+	const unsigned char *at = r->at;
+	uint64_t padded = (n + 7) & ~(uint64_t)7;
+
+	if (n > r->left || padded > r->left)
+		return NULL;
+	r->at += padded;
+	r->left -= padded;
+	return at;
+}
+
+static bool reader_read(struct reader *r, void *to, size_t n)
+{
+	const unsigned char *at = reader_take(r, n);
+
+	if (at && n)
+		memcpy(to, at, n);
+	return at != NULL;
+}
+
+/* A message on its way in. */
+struct arrival {
+	struct link *from;
+	struct reader reader;
+	struct message *message;
+	struct parked *parked; /* NULL: no ticket is missing so far */
+};
+
+/* ---- rights ------------------------------------------------------------------------------------------------------- */
+
+static bool take_theirs_locked(struct link *from, const struct wire_right *wire, struct right *right)
+{
+	struct proxy *x = proxy_of_locked(from, wire->value, wire->limit);
+
+	if (!x)
+		return false;
+	proxy_receive_unit_locked(x, wire->kind, right);
+	return true;
+}
+
+/* Reads a right into its place, which is empty. False: the peer breaks the rules. */
+static bool read_right_locked(struct arrival *a, enum right_kind kind, const struct place *place)
+{
+	struct right right = { NULL, kind };
+	struct wire_ticket ticket;
+	struct wire_right wire;
+
+	if (!reader_read(&a->reader, &wire, sizeof wire))
+		return false;
+	if (wire.form == WIRE_NULL || wire.form == WIRE_DEAD) {
+		*place_port(place) = wire.form == WIRE_DEAD ? PORT_DEAD : NULL;
+		return true;
+	}
+	if (wire.kind != kind || (kind == RIGHT_RECEIVE) != (wire.form == WIRE_RECEIVE))
+		return false;
+	switch (wire.form) {
+	case WIRE_MINE:
+		if (!take_theirs_locked(a->from, &wire, &right))
+			return false;
+		break;
+	case WIRE_YOURS:
+	case WIRE_YOURS_MOVED:
+		if (!export_take_locked(a->from, &wire, &right))
+			return false;
+		break;
+	case WIRE_TICKET:
+		return reader_read(&a->reader, &ticket, sizeof ticket) &&
+		       handoff_claim_locked(a->from, &ticket, kind, place, &a->parked);
+	case WIRE_RECEIVE:
+		right.port = migrate_arrive_locked(a->from, wire.value);
+		if (!right.port)
+			return false;
+		break;
+	default:
+		return false;
+	}
+	*place_port(place) = right.port;
+	return true;
+}
+
+static bool read_reply(struct arrival *a)
+{
+	struct place place = { a->message, PLACE_REPLY, 0 };
+	struct wire_right wire;
+	bool ok;
+
+	if (a->reader.left < sizeof wire)
+		return false;
+	memcpy(&wire, a->reader.at,
+	       sizeof wire); /* the kind alone; read_right_locked() checks it against what it reads */
+	if (wire.kind != RIGHT_NONE && wire.kind != RIGHT_SEND && wire.kind != RIGHT_SEND_ONCE)
+		return false;
+	a->message->reply.kind = wire.kind;
+	lock_take(&node.lock);
+	ok = read_right_locked(a, wire.kind, &place);
+	lock_drop(&node.lock);
+	return ok && (wire.kind != RIGHT_NONE || !a->message->reply.port);
+}
+
+static bool read_rights(struct arrival *a, struct item *item)
+{
+	struct place place = { a->message, (uint32_t)(item - a->message->items), 0 };
+	bool ok = true;
+
+	lock_take(&node.lock);
+	for (; place.right < item->n_rights && ok; place.right++)
+		ok = read_right_locked(a, item->right, &place);
+	lock_drop(&node.lock);
+	return ok;
+}
+
+/* ---- the body ----------------------------------------------------------------------------------------------------- */
+
+/* Room for what nobody may ask for in vain: the message has been accepted. */
+static void memory_new_certain(struct memory *memory, size_t size)
+{
+	do
+		*memory = memory_new(size);
+	while (size && !memory->address);
+}
+
+static bool read_memory(struct arrival *a, const struct descriptor *d, struct memory *memory)
+{
+	const unsigned char *bytes;
+	struct wire_memory wire;
+	bool ok;
+	int fd;
+
+	if (!reader_read(&a->reader, &wire, sizeof wire) || wire.size != d->length)
+		return false;
+	if (wire.form == MEMORY_INLINE) {
+		bytes = reader_take(&a->reader, wire.size);
+		if (!bytes)
+			return false;
+		memory_new_certain(memory, wire.size);
+		if (wire.size)
+			memcpy(memory->address, bytes, wire.size);
+		return true;
+	}
+	if (wire.form != MEMORY_DESCRIPTOR)
+		return false;
+	fd = inbound_take_fd(a->from);
+	ok = fd >= 0 && bulk_map(fd, wire.size, memory);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool read_item_rights(struct arrival *a, const struct descriptor *d, struct item *item)
+{
+	/* Each right takes room in the frame, so a lie about their number ends here. */
+	if (d->number > a->reader.left / sizeof(struct wire_right))
+		return false;
+	item->right = d->type;
+	while (!item_alloc_ports(item, (uint32_t)d->number))
+		;
+	if (!read_rights(a, item))
+		return false;
+	if (!d->is_inline)
+		memory_new_certain(&item->memory, d->number * sizeof(mach_port_name_t));
+	return true;
+}
+
+/* One item, as its descriptor in the image says: the peer's program wrote it, its kernel checked it, and we do so again. */
+static bool read_item(struct arrival *a, const struct descriptor *d)
+{
+	bool has_rights = MACH_MSG_TYPE_PORT_ANY(d->type);
+	struct message *m = a->message;
+	struct item *item;
+
+	if (!has_rights && d->is_inline)
+		return true;
+	if (has_rights && d->type != RIGHT_RECEIVE && d->type != RIGHT_SEND && d->type != RIGHT_SEND_ONCE)
+		return false;
+	while (!(item = message_add_item(m)))
+		;
+	item->offset = d->data;
+	item->kind = !has_rights ? ITEM_MEMORY : d->is_inline ? ITEM_INLINE_RIGHTS : ITEM_ARRAY_RIGHTS;
+	if (!has_rights)
+		return read_memory(a, d, &item->memory);
+	return read_item_rights(a, d, item);
+}
+
+static bool read_body(struct arrival *a)
+{
+	struct message *m = a->message;
+
+	for (uint32_t at = sizeof m->header; at < m->size;) {
+		struct descriptor d;
+
+		if (image_read_descriptor(m->image, m->size, at, &d) || image_check_descriptor(&d, m->size) ||
+		    !read_item(a, &d))
+			return false;
+		at = d.end;
+	}
+	return true;
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------------------- */
+
+/* The right that the message was sent through, and where it goes. */
+static bool take_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
+{
+	struct export *x = export_find_locked(from, f->index);
+	struct right dest;
+
+	if (!x)
+		return migrate_take_dest_locked(from, f->index, m);
+	if (f->kind == RIGHT_SEND ? !export_copy_send_locked(x, &dest)
+				  : !export_withdraw_locked(x, RIGHT_SEND_ONCE, &dest))
+		return false;
+	m->dest = dest;
+	if (port_is_proxy(x->port)) {
+		/* It has moved on, and its new home is told by us what comes. Two that move into each other's queues would
+		 * send their messages round for ever. */
+		m->is_circular = ++m->n_hops == 0;
+		export_tell_received_locked(x, 1);
+	} else {
+		export_note_arrival_locked(x, m);
+	}
+	export_check_unused_locked(x);
+	return true;
+}
+
+static bool read_message(struct arrival *a, const struct frame_message *f)
+{
+	struct message *m = a->message;
+	bool ok;
+
+	memset(&m->header, 0, sizeof m->header);
+	m->header.msgh_bits = MACH_MSGH_BITS_OTHER(f->bits);
+	m->header.msgh_id = f->id;
+	m->is_complex = f->flags & MESSAGE_IS_COMPLEX;
+	m->n_hops = f->n_hops;
+	m->cpu = ring_cpu(&a->from->ring);
+	if (!read_reply(a) || !reader_read(&a->reader, m->image + sizeof m->header, f->body_size))
+		return false;
+	lock_take(&node.lock);
+	ok = take_dest_locked(a->from, f, m);
+	lock_drop(&node.lock);
+	return ok && (!m->is_complex || read_body(a)) && a->reader.left == 0;
+}
+
+/* A receive right inside is under way to the message's destination, as after a copyin. */
+static void enter_transit(struct message *m)
+{
+	for (uint32_t i = 0; i < m->n_items; i++) {
+		struct item *item = &m->items[i];
+
+		for (uint32_t j = 0; item->right == RIGHT_RECEIVE && j < item->n_rights; j++) {
+			struct port *port = item_ports(item)[j];
+
+			if (port && port != PORT_DEAD)
+				m->is_circular |= !port_enter_transit(port, m->dest.port);
+		}
+	}
+}
+
+static const char *take_message(struct link *from, struct reader r)
+{
+	struct arrival a = { .from = from, .reader = r };
+	struct frame_message f;
+
+	if (!reader_read(&a.reader, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) ||
+	    f.body_size > a.reader.left || f.body_size % MACH_MSG_USER_ALIGNMENT ||
+	    (f.kind != RIGHT_SEND && f.kind != RIGHT_SEND_ONCE))
+		return "a message that is cut short";
+	while (!(a.message = message_new((uint32_t)sizeof(mach_msg_header_t) + f.body_size)))
+		;
+	if (!read_message(&a, &f)) {
+		if (a.parked)
+			handoff_discard(from, a.parked);
+		message_destroy(a.message);
+		return "a message with something that it may not have";
+	}
+	if (a.message->is_complex)
+		enter_transit(a.message);
+	handoff_deliver(from, a.message, a.parked);
+	return NULL;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------------------------- */
+
+/* More send rights to what the peer has one of already. */
+static bool take_more_sends_locked(struct export *x, uint32_t n)
+{
+	if (x->sends == 0 || x->sends + n > LINK_MAX_UNITS)
+		return false;
+	lock_take(&x->port->lock);
+	x->port->n_srights += n;
+	x->port->n_refs += n;
+	lock_drop(&x->port->lock);
+	x->sends += n;
+	return true;
+}
+
+/* Send-once rights that are gone without a word. */
+static void forget_onces_locked(struct export *x, uint32_t n)
+{
+	lock_take(&x->port->lock);
+	x->port->n_sorights -= n;
+	x->port->n_refs -= n; /* not the last: there is the export's */
+	lock_drop(&x->port->lock);
+	x->onces -= n;
+}
+
+static bool take_count(struct link *from, const struct frame_index *f)
+{
+	uint32_t n_less = f->sends < 0 ? (uint32_t) - (int64_t)f->sends : 0;
+	uint32_t n_gone = f->onces < 0 ? (uint32_t) - (int64_t)f->onces : 0;
+	struct port *port = NULL;
+	struct export *x;
+	bool ok;
+
+	lock_take(&node.lock);
+	x = export_find_locked(from, f->index);
+	ok = x && x->sends >= n_less && x->onces >= n_gone && f->onces <= 0;
+	if (ok && f->sends > 0)
+		ok = take_more_sends_locked(x, (uint32_t)f->sends);
+	if (ok) {
+		port = x->port;
+		x->sends -= n_less;
+		forget_onces_locked(x, n_gone);
+		export_check_unused_locked(x); /* the units that are to be dropped keep the port */
+	}
+	lock_drop(&node.lock);
+	for (; ok && n_less > 0; n_less--)
+		port_drop_send(port);
+	return ok;
+}
+
+static bool take_received(struct link *from, const struct frame_index *f)
+{
+	struct forced *accepted = NULL;
+	struct after after;
+	struct proxy *x;
+
+	after_init(&after);
+	lock_take(&node.lock);
+	x = proxy_find_locked(from, f->index);
+	if (x)
+		proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
+	lock_drop(&node.lock);
+	after_run(&after);
+	forced_fire_all(accepted);
+	return true;
+}
+
+static bool take_limit(struct link *from, const struct frame_index *f)
+{
+	struct after after;
+	struct proxy *x;
+
+	if (f->sends < 0 || f->sends > UINT16_MAX)
+		return false;
+	after_init(&after);
+	lock_take(&node.lock);
+	x = proxy_find_locked(from, f->index);
+	if (x) {
+		lock_take(&x->port->lock);
+		port_set_qlimit_locked(x->port, (uint32_t)f->sends, &after);
+		lock_drop(&x->port->lock);
+	}
+	lock_drop(&node.lock);
+	after_run(&after);
+	return true;
+}
+
+static bool take_death(struct link *from, const struct frame_index *f)
+{
+	struct forced *forced = NULL;
+	struct port *port = NULL;
+	struct proxy *x;
+
+	lock_take(&node.lock);
+	x = proxy_find_locked(from, f->index);
+	if (x)
+		port = proxy_end_locked(x, &forced);
+	lock_drop(&node.lock);
+	if (port)
+		port_destroy(port);
+	forced_fire_all(forced);
+	return true;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------- */
+
+static bool read_index_frame(struct reader r, struct frame_index *f)
+{
+	return reader_read(&r, (unsigned char *)f + sizeof f->header, sizeof *f - sizeof f->header) && r.left == 0;
+}
+
+static bool read_ticket_frame(struct reader r, struct frame_ticket *f)
+{
+	return reader_read(&r, (unsigned char *)f + sizeof f->header, sizeof *f - sizeof f->header) && r.left == 0;
+}
+
+static const char *take_index_frame(struct link *from, enum frame_type type, struct reader r)
+{
+	static bool (*const take[FRAME_TYPES])(struct link *, const struct frame_index *) = {
+		[FRAME_COUNT] = take_count, [FRAME_RECEIVED] = take_received,	[FRAME_LIMIT] = take_limit,
+		[FRAME_DIED] = take_death,  [FRAME_FLUSH] = migrate_take_flush, [FRAME_READY] = migrate_take_ready,
+	};
+	struct frame_index f;
+
+	if (!read_index_frame(r, &f))
+		return "a frame of a wrong size";
+	return take[type](from, &f) ? NULL : "a claim to rights that it does not have";
+}
+
+static const char *take_ticket_frame(struct link *from, enum frame_type type, struct reader r)
+{
+	static bool (*const take[FRAME_TYPES])(struct link *, const struct frame_ticket *) = {
+		[FRAME_DEPOSIT] = handoff_take_deposit, [FRAME_OFFER] = handoff_take_offer,
+		[FRAME_QUERY] = handoff_take_query,	[FRAME_VOID] = handoff_take_void,
+		[FRAME_MOVED] = migrate_take_moved,	[FRAME_FLUSHED] = migrate_take_flushed,
+	};
+	struct frame_ticket f;
+
+	if (!read_ticket_frame(r, &f))
+		return "a frame of a wrong size";
+	return take[type](from, &f) ? NULL : "a ticket or a right that it does not have";
+}
+
+static const char *take_move(struct link *from, struct reader r)
+{
+	struct frame_move f;
+
+	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) || r.left)
+		return "a frame of a wrong size";
+	return migrate_take_move(from, &f) ? NULL : "a receive right that it does not have";
+}
+
+static const char *take_content(struct link *from, enum frame_type type, struct reader r)
+{
+	switch (type) {
+	case FRAME_MESSAGE:
+		return take_message(from, r);
+	case FRAME_COUNT:
+	case FRAME_RECEIVED:
+	case FRAME_LIMIT:
+	case FRAME_DIED:
+	case FRAME_FLUSH:
+	case FRAME_READY:
+		return take_index_frame(from, type, r);
+	case FRAME_DEPOSIT:
+	case FRAME_OFFER:
+	case FRAME_QUERY:
+	case FRAME_VOID:
+	case FRAME_MOVED:
+	case FRAME_FLUSHED:
+		return take_ticket_frame(from, type, r);
+	case FRAME_MOVE:
+		return take_move(from, r);
+	default:
+		return "a frame of an unknown type";
+	}
+}
+
+/* The next descriptor, which the peer passed before the frame that needs it. */
+int inbound_take_fd(struct link *link)
+{
+	int fd;
+
+	for (int attempt = 0; attempt < 2; attempt++) {
+		lock_take(&node.lock);
+		fd = link_take_fd_locked(link);
+		lock_drop(&node.lock);
+		if (fd >= 0 || attempt || !link_read_socket(link))
+			return fd;
+	}
+	return -1;
+}
+
+static unsigned char *read_elsewhere(int fd, size_t size)
+{
+	unsigned char *bytes = malloc(size);
+	size_t done = 0;
+
+	while (bytes && done < size) {
+		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
+
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (done == size)
+		return bytes;
+	free(bytes);
+	return NULL;
+}
+
+static const char *take_elsewhere(struct link *from, enum frame_type type, struct reader r)
+{
+	unsigned char *bytes = NULL;
+	const char *objection;
+	uint64_t size;
+	int fd;
+
+	if (!reader_read(&r, &size, sizeof size) || r.left || size > LINK_MAX_ELSEWHERE || size % 8)
+		return "a large frame that is too large";
+	fd = inbound_take_fd(from);
+	if (fd >= 0) {
+		bytes = read_elsewhere(fd, size);
+		close(fd);
+	}
+	if (!bytes)
+		return "a large frame without its content";
+	objection = take_content(from, type, (struct reader){ bytes, size });
+	free(bytes);
+	return objection;
+}
+
+static const char *take_frame(struct link *link, const struct frame *header, const unsigned char *bytes)
+{
+	struct reader r = { bytes + sizeof *header, header->size - sizeof *header };
+
+	if (header->type == FRAME_PAD)
+		return NULL;
+	if (header->flags & FRAME_IS_ELSEWHERE)
+		return take_elsewhere(link, header->type, r);
+	return take_content(link, header->type, r);
+}
+
+bool inbound_drain(struct link *link)
+{
+	const unsigned char *bytes;
+	struct frame header;
+	bool has_any = false;
+	const char *objection = NULL;
+	enum ring_taken taken;
+
+	while (!link->is_broken && (taken = ring_peek(&link->ring, &header, &bytes)) != RING_EMPTY) {
+		has_any = true;
+		objection = taken == RING_TAKEN ? take_frame(link, &header, bytes) : "its ring makes no sense";
+		if (objection)
+			break;
+		ring_advance(&link->ring, &header);
+	}
+	if (!has_any)
+		return false;
+	lock_take(&node.lock);
+	if (objection)
+		link_break_locked(link, objection);
+	if (ring_publish_head(&link->ring))
+		link_tell_room_locked(link);
+	if (!list_is_empty(&link->backlog))
+		link_flush_locked(link);
+	lock_drop(&node.lock);
+	return true;
+}

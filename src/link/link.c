@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernel/notify.h"
+#include "kernel/port.h"
+#include "link/export.h"
+#include "link/handoff.h"
+#include "link/migrate.h"
+#include "link/packet.h"
+#include "link/poller.h"
+#include "link/proxy.h"
+
+/* A frame that found no room in the ring, or whose descriptors found none in the socket. */
+struct late_frame {
+	struct list link;
+	unsigned n_fds, n_fds_sent;
+	int fds[2 * PACKET_MAX_FDS];
+	int *more_fds; /* NULL, or instead of fds */
+	bool is_urgent;
+	uint32_t size;
+	unsigned char bytes[];
+};
+
+/* ---- making one --------------------------------------------------------------------------------------------------- */
+
+static void link_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void link_free(struct link *link)
+{
+	assert(list_is_empty(&link->backlog) && link->n_fds == 0);
+	ring_deinit(&link->ring);
+	table_deinit(&link->exports);
+	table_deinit(&link->proxies);
+	link_close(&link->socket);
+	link_close(&link->doorbell);
+	link_close(&link->peer_doorbell);
+	link_close(&link->memfd);
+	free(link->fds);
+	free(link);
+}
+
+static void link_init(struct link *link, int socket, enum link_role role, uint64_t peer_id)
+{
+	*link = (struct link){
+		.n_refs = 1,
+		.role = role,
+		.peer_id = peer_id,
+		.socket = socket,
+		.doorbell = -1,
+		.peer_doorbell = -1,
+		.memfd = -1,
+	};
+	list_init(&link->node_link);
+	list_init(&link->hot_link);
+	list_init(&link->backlog);
+	list_init(&link->moves);
+}
+
+static bool link_open(struct link *link)
+{
+	int on = 1;
+
+	if (setsockopt(link->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+		return false;
+	link->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return link->doorbell >= 0 && ring_init(&link->ring, &link->memfd);
+}
+
+static bool link_greet(struct link *link)
+{
+	int fds[] = { link->memfd, link->doorbell };
+	bool is_sent = packet_send(link->socket, PACKET_GREETING, node.id, fds, 2);
+
+	link_close(&link->memfd);
+	return is_sent;
+}
+
+struct link *link_new(int socket, enum link_role role, uint64_t peer_id)
+{
+	struct link *link = malloc(sizeof *link);
+	int error;
+
+	if (!link) {
+		close(socket);
+		errno = ENOMEM;
+		return NULL;
+	}
+	link_init(link, socket, role, peer_id);
+	if (link_open(link) && poller_watch(link)) {
+		lock_take(&node.lock);
+		list_append(&node.all_links, &link->node_link);
+		lock_drop(&node.lock);
+		/* A greeting that cannot be sent shows in the socket, too. */
+		(void)link_greet(link);
+		return link;
+	}
+	error = errno;
+	link_free(link);
+	errno = error;
+	return NULL;
+}
+
+void link_ref_locked(struct link *link)
+{
+	link->n_refs++;
+}
+
+void link_unref_locked(struct link *link)
+{
+	if (--link->n_refs == 0)
+		link_free(link);
+}
+
+static int link_compare(const void *a, const void *b)
+{
+	uint64_t x = ((const struct link *)a)->peer_id, y = ((const struct link *)b)->peer_id;
+
+	return x < y ? -1 : x > y;
+}
+
+struct link *link_find_locked(uint64_t node_id)
+{
+	struct link key = { .peer_id = node_id };
+	void *found;
+
+	lock_assert_held(&node.lock);
+	found = tfind(&key, &node.links, link_compare);
+	return found ? *(struct link **)found : NULL;
+}
+
+bool link_is_expected_locked(uint64_t node_id)
+{
+	list_for_each(link, &node.all_links, struct link, node_link)
+		if (link->state != LINK_ENDED && link->peer_id == node_id)
+			return true;
+	return false;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+static void link_ring_doorbell(struct link *link)
+{
+	static const uint64_t one = 1;
+
+	(void)!write(link->peer_doorbell, &one, sizeof one);
+}
+
+static void link_wake_peer(struct link *link, bool is_urgent)
+{
+	switch (ring_wake_needed(&link->ring, is_urgent)) {
+	case RING_WAKE_NONE:
+		break;
+	case RING_WAKE_DOORBELL:
+		link_ring_doorbell(link);
+		break;
+	case RING_WAKE_SOCKET:
+		/* Once for all that has not been taken yet. A full socket will wake it just as well. */
+		if ((int32_t)(link->urgent_tail - atomic_load(&link->ring.other->head)) <= 0)
+			(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
+		link->urgent_tail = link->ring.tail;
+	}
+}
+
+static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigned *n_sent)
+{
+	for (; *n_sent < n; ++*n_sent) {
+		if (!packet_send(link->socket, PACKET_DESCRIPTOR, 0, &fds[*n_sent], 1))
+			return false;
+		close(fds[*n_sent]);
+	}
+	return true;
+}
+
+static void link_postpone_locked(struct link *link, const struct frame *frame, bool is_urgent, const int *fds,
+				 unsigned n_fds, unsigned n_fds_sent)
+{
+	struct late_frame *late = certain_alloc(sizeof *late + frame->size);
+
+	*late = (struct late_frame){
+		.n_fds = n_fds, .n_fds_sent = n_fds_sent, .is_urgent = is_urgent, .size = frame->size
+	};
+	list_init(&late->link);
+	if (n_fds > sizeof late->fds / sizeof *late->fds)
+		late->more_fds = certain_alloc(n_fds * sizeof *fds);
+	if (n_fds)
+		memcpy(late->more_fds ? late->more_fds : late->fds, fds, n_fds * sizeof *fds);
+	memcpy(late->bytes, frame, frame->size);
+	list_append(&link->backlog, &late->link);
+	link->backlog_bytes += late->size;
+}
+
+static void late_frame_free(struct link *link, struct late_frame *late)
+{
+	list_unlink(&late->link);
+	link->backlog_bytes -= late->size;
+	free(late->more_fds);
+	free(late);
+}
+
+static bool link_put_locked(struct link *link, const void *frame, uint32_t size, const int *fds, unsigned n_fds,
+			    unsigned *n_fds_sent)
+{
+	return link_send_fds(link, fds, n_fds, n_fds_sent) && ring_put(&link->ring, frame, size);
+}
+
+void link_flush_locked(struct link *link)
+{
+	bool is_urgent = false, has_put = false;
+
+	while (link->state != LINK_ENDED && !list_is_empty(&link->backlog)) {
+		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
+		const int *fds = late->more_fds ? late->more_fds : late->fds;
+
+		if (!link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent))
+			break;
+		is_urgent |= late->is_urgent;
+		has_put = true;
+		late_frame_free(link, late);
+	}
+	if (list_is_empty(&link->backlog))
+		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
+	if (has_put)
+		link_wake_peer(link, is_urgent);
+}
+
+void link_tell_room_locked(struct link *link)
+{
+	link_wake_peer(link, true);
+}
+
+/* The content of a frame that is too large for a ring goes into a descriptor of its own; -1: none to be had. */
+static int elsewhere_fd(const struct frame *frame)
+{
+	const unsigned char *bytes = (const unsigned char *)(frame + 1);
+	size_t size = frame->size - sizeof *frame, done = 0;
+	int fd = memfd_create("portunus-frame", MFD_CLOEXEC);
+
+	while (fd >= 0 && done < size) {
+		ssize_t n = write(fd, bytes + done, size - done);
+
+		if (n < 0 && errno != EINTR) {
+			close(fd);
+			return -1;
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return fd;
+}
+
+static void link_send_elsewhere_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds,
+				       unsigned n_fds)
+{
+	static const struct timespec pause = { .tv_nsec = 1000000 };
+	struct frame_elsewhere f = {
+		.header = { sizeof f, frame->type, frame->flags | FRAME_IS_ELSEWHERE },
+		.size = frame->size - sizeof *frame,
+	};
+	int *all = certain_alloc((n_fds + 1) * sizeof *all);
+
+	while ((all[0] = elsewhere_fd(frame)) < 0)
+		nanosleep(&pause, NULL);
+	if (n_fds)
+		memcpy(all + 1, fds, n_fds * sizeof *fds);
+	link_send_locked(link, &f.header, is_urgent, all, n_fds + 1);
+	free(all);
+}
+
+void link_send_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds, unsigned n_fds)
+{
+	unsigned n_fds_sent = 0;
+
+	lock_assert_held(&node.lock);
+	if (link->state == LINK_ENDED) {
+		for (unsigned i = 0; i < n_fds; i++)
+			close(fds[i]);
+		return;
+	}
+	if (frame->size > RING_FRAME_MAX) {
+		link_send_elsewhere_locked(link, frame, is_urgent, fds, n_fds);
+		return;
+	}
+	if (!list_is_empty(&link->backlog))
+		link_flush_locked(link);
+	if (list_is_empty(&link->backlog) && link_put_locked(link, frame, frame->size, fds, n_fds, &n_fds_sent))
+		link_wake_peer(link, is_urgent);
+	else
+		link_postpone_locked(link, frame, is_urgent, fds, n_fds, n_fds_sent);
+}
+
+/* ---- the socket --------------------------------------------------------------------------------------------------- */
+
+void link_break_locked(struct link *link, const char *why)
+{
+	if (link->is_broken)
+		return;
+	link->is_broken = true;
+	fprintf(stderr, "portunus: link to process %d dropped: %s\n", (int)(link->peer_id >> 32), why);
+}
+
+int link_take_fd_locked(struct link *link)
+{
+	int fd;
+
+	if (link->n_fds == 0)
+		return -1;
+	fd = link->fds[link->first_fd];
+	link->first_fd = (link->first_fd + 1) % link->fds_capacity;
+	link->n_fds--;
+	return fd;
+}
+
+static bool link_keep_fd_locked(struct link *link, int fd)
+{
+	if (link->n_fds == LINK_MAX_FDS)
+		return false;
+	if (link->n_fds == link->fds_capacity) {
+		uint32_t capacity = link->fds_capacity ? 2 * link->fds_capacity : 4;
+		int *fds = certain_alloc(capacity * sizeof *fds);
+
+		for (uint32_t i = 0; i < link->n_fds; i++)
+			fds[i] = link->fds[(link->first_fd + i) % link->fds_capacity];
+		free(link->fds);
+		link->fds = fds;
+		link->fds_capacity = capacity;
+		link->first_fd = 0;
+	}
+	link->fds[(link->first_fd + link->n_fds++) % link->fds_capacity] = fd;
+	return true;
+}
+
+/* Who the peer is. A pid that the host vouches for keeps one node from passing for another. */
+static const char *link_check_greeting(const struct link *link, const struct parcel *parcel)
+{
+	uint64_t id = parcel->packet.node;
+
+	if (link->state != LINK_GREETING)
+		return "it greeted twice";
+	if (!parcel->has_sender || (uint32_t)parcel->sender.pid != id >> 32)
+		return "it is not the process that it says it is";
+	if (link->peer_id && link->peer_id != id)
+		return "it is another node than was announced";
+	if (id == node.id)
+		return "it is this very node";
+	return NULL;
+}
+
+static bool link_take_greeting(struct link *link, struct parcel *parcel)
+{
+	const char *objection = link_check_greeting(link, parcel);
+
+	if (!objection && !ring_join(&link->ring, parcel->fds[0]))
+		objection = "its memory is not sealed as it should be, or of another version or message layout";
+	lock_take(&node.lock);
+	if (!objection && link_find_locked(parcel->packet.node))
+		objection = "there is a link to that node already";
+	if (objection) {
+		link_break_locked(link, objection);
+		lock_drop(&node.lock);
+		parcel_close(parcel);
+		return false;
+	}
+	close(parcel->fds[0]);
+	link->peer_doorbell = parcel->fds[1];
+	link->peer_id = parcel->packet.node;
+	link->peer = (struct sender){ parcel->sender.pid, parcel->sender.uid, parcel->sender.gid };
+	link->state = LINK_LIVE;
+	node.n_links++;
+	while (!tsearch(link, &node.links, link_compare))
+		free(certain_alloc(sizeof(void *) * 4)); /* waits for memory */
+	/* What we put before the peer could be woken. */
+	link_wake_peer(link, true);
+	lock_drop(&node.lock);
+	handoff_take_link(link);
+	return true;
+}
+
+static bool link_take_packet(struct link *link, struct parcel *parcel)
+{
+	bool ok = true;
+
+	switch (parcel->packet.type) {
+	case PACKET_GREETING:
+		return link_take_greeting(link, parcel);
+	case PACKET_DESCRIPTOR:
+		lock_take(&node.lock);
+		ok = link_keep_fd_locked(link, parcel->fds[0]);
+		lock_drop(&node.lock);
+		break;
+	case PACKET_INTRODUCTION:
+		ok = link->state == LINK_LIVE;
+		if (ok) {
+			link_take_introduction(parcel->fds[0], parcel->packet.node);
+			return true;
+		}
+		break;
+	default:
+		return true; /* a wake has done what it is for by coming */
+	}
+	if (!ok)
+		parcel_close(parcel);
+	return ok;
+}
+
+bool link_read_socket(struct link *link)
+{
+	struct parcel parcel;
+
+	for (;;) {
+		switch (packet_receive(link->socket, &parcel)) {
+		case PACKET_NONE:
+			return true;
+		case PACKET_CAME:
+			if (link_take_packet(link, &parcel))
+				break;
+			/* fall through */
+		case PACKET_BROKEN:
+			lock_take(&node.lock);
+			link_break_locked(link, "it sent a packet that makes no sense");
+			lock_drop(&node.lock);
+			return false;
+		case PACKET_END:
+			return false;
+		}
+	}
+}
+
+/* ---- introductions ------------------------------------------------------------------------------------------------ */
+
+/* Of two nodes the one with the lower id decides which of several sockets becomes their link: the first. The other greets
+ * on all, and on all but one the socket is closed. */
+void link_take_introduction(int socket, uint64_t peer_id)
+{
+	bool is_known;
+
+	lock_take(&node.lock);
+	is_known = link_find_locked(peer_id) || (node.id < peer_id && link_is_expected_locked(peer_id));
+	lock_drop(&node.lock);
+	if (is_known || peer_id == node.id)
+		close(socket);
+	else
+		(void)link_new(socket, LINK_TO_PEER, peer_id);
+}
+
+static int id_compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Notes that @link has been introduced to a node; false: it was before. */
+static bool link_note_introduced_locked(struct link *link, uint64_t id)
+{
+	uint64_t *key = certain_alloc(sizeof *key);
+	void **found;
+
+	*key = id;
+	while (!(found = tsearch(key, &link->introduced, id_compare)))
+		free(certain_alloc(sizeof(void *) * 4));
+	if (*found == key)
+		return true;
+	free(key);
+	return false;
+}
+
+void link_introduce_locked(struct link *a, struct link *b)
+{
+	int ends[2];
+
+	assert(a->peer_id && b->peer_id);
+	if (!link_note_introduced_locked(a, b->peer_id))
+		return;
+	(void)link_note_introduced_locked(b, a->peer_id);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return; /* to them it looks as if the other had died */
+	(void)packet_send(a->socket, PACKET_INTRODUCTION, b->peer_id, &ends[0], 1);
+	(void)packet_send(b->socket, PACKET_INTRODUCTION, a->peer_id, &ends[1], 1);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static void link_end_proxies(struct link *link)
+{
+	for (uint32_t i = 0; i < link->proxies.n_slots; i++) {
+		struct port *port = NULL;
+		struct forced *forced;
+		struct proxy *x;
+
+		lock_take(&node.lock);
+		x = table_get(&link->proxies, i);
+		if (x)
+			port = proxy_end_locked(x, &forced);
+		lock_drop(&node.lock);
+		if (!port)
+			continue;
+		port_destroy(port);
+		forced_fire_all(forced);
+	}
+}
+
+static void drop_units(struct port *port, uint32_t sends, uint32_t onces)
+{
+	for (; sends > 0; sends--)
+		port_drop_send(port);
+	for (; onces > 0; onces--)
+		notify_send_once(port);
+	port_unref(port);
+}
+
+static void link_end_exports(struct link *link)
+{
+	for (uint32_t i = 0; i < link->exports.n_slots; i++) {
+		struct port *port = NULL;
+		uint32_t sends, onces;
+		struct export *x;
+
+		lock_take(&node.lock);
+		x = table_get(&link->exports, i);
+		if (x)
+			port = export_end_locked(x, &sends, &onces);
+		lock_drop(&node.lock);
+		if (port)
+			drop_units(port, sends, onces);
+	}
+}
+
+static void link_drop_backlog_locked(struct link *link)
+{
+	while (!list_is_empty(&link->backlog)) {
+		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
+		const int *fds = late->more_fds ? late->more_fds : late->fds;
+
+		for (unsigned i = late->n_fds_sent; i < late->n_fds; i++)
+			close(fds[i]);
+		late_frame_free(link, late);
+	}
+}
+
+static void link_detach_locked(struct link *link)
+{
+	int fd;
+
+	if (link->state == LINK_LIVE) {
+		tdelete(link, &node.links, link_compare);
+		node.n_links--;
+	}
+	link->state = LINK_ENDED;
+	list_unlink(&link->node_link);
+	link_drop_backlog_locked(link);
+	while ((fd = link_take_fd_locked(link)) >= 0)
+		close(fd);
+	tdestroy(link->introduced, free);
+	link->introduced = NULL;
+}
+
+void link_end(struct link *link)
+{
+	lock_take(&node.lock);
+	link_detach_locked(link);
+	lock_drop(&node.lock);
+	poller_unwatch(link);
+	migrate_end_link(link);
+	link_end_proxies(link);
+	link_end_exports(link);
+	handoff_end_link(link);
+	lock_take(&node.lock);
+	link_unref_locked(link);
+	lock_drop(&node.lock);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Link: this node and one other, the peer. A socket on which they greet each other, pass descriptors and notice each
+ * other's death, and a ring in each direction (ring.h) for everything else.
+ *
+ *   GREETING   the peer has not said who it is; what is sent to it waits in our ring
+ *   LIVE       it has: it is in node.links
+ *   ENDED      over, because the peer is dead or broke the rules: no table has anything left
+ *
+ * Whoever has the role of the poller owns the receiving side: ring.head and the order of what comes in. All else is
+ * guarded by node.lock. The memory is counted: node.all_links has a reference until the end, and so has whoever works on a
+ * link without node.lock. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "link/node.h"
+#include "link/ring.h"
+#include "link/table.h"
+#include "platform/list.h"
+
+struct sender {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+enum link_state { LINK_GREETING, LINK_LIVE, LINK_ENDED };
+
+/* What the peer is to us, which decides what it may ask for. */
+enum link_role {
+	LINK_TO_PEER,
+	LINK_TO_BROKER, /* its export 0 is its service */
+	LINK_TO_CLIENT, /* we are its broker */
+	LINK_TO_PARENT, /* it started us: our export 0 is our task */
+	LINK_TO_CHILD,
+};
+
+/* Defaults; see <portunus/limits.h>. */
+enum {
+	LINK_MAX_EXPORTS = 1 << 20,
+	LINK_MAX_FDS = 1024,	      /* descriptors that came before the frames that need them */
+	LINK_MAX_BACKLOG = 64 << 20,  /* bytes that wait for room in the ring */
+	LINK_MAX_MEETINGS = 1 << 18,  /* offers and tickets by one giver that wait for each other */
+	LINK_MAX_UNITS = 1 << 24,     /* of send rights to one port */
+	LINK_MAX_ELSEWHERE = 1 << 30, /* bytes of a frame too large for the ring */
+};
+
+struct link {
+	struct list node_link;
+	struct list hot_link; /* poller's */
+	unsigned n_refs;      /* guarded by node.lock */
+	enum link_state state;
+	enum link_role role;
+	uint64_t peer_id;   /* 0: not known before the greeting */
+	struct sender peer; /* as the host vouches for it */
+	int socket, doorbell, peer_doorbell,
+		memfd; /* -1: none. doorbell: ours, the peer writes it. memfd: until greeted */
+	struct ring ring;
+	struct table exports, proxies;
+
+	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
+	size_t backlog_bytes;
+	uint32_t urgent_tail; /* ring.tail when the socket was last used to wake the peer */
+	bool is_broken;	      /* the peer broke the rules; the poller ends the link */
+
+	int *fds; /* descriptors that came, oldest first: a queue */
+	uint32_t n_fds, first_fd, fds_capacity;
+
+	uint32_t n_meetings; /* offers and tickets by this giver that wait for each other */
+	struct list moves;   /* struct move: receive rights announced by this peer, not come yet */
+	void *introduced;    /* tsearch() tree of node ids to which we introduced this peer */
+};
+
+/* A link over a connected socket, which it takes; greets the peer. NULL with errno, and the socket is closed. */
+struct link *link_new(int socket, enum link_role role, uint64_t peer_id);
+/* An introduction: the other end of @socket is that node. Taken, unless there is a link to it already. */
+void link_take_introduction(int socket, uint64_t peer_id);
+/* Introduces two peers to each other, unless that was done before. */
+void link_introduce_locked(struct link *a, struct link *b);
+
+void link_ref_locked(struct link *link);
+void link_unref_locked(struct link *link); /* frees what is ended and unreferenced */
+
+/* The live link to a node; NULL: none. And whether there may be one soon. */
+struct link *link_find_locked(uint64_t node_id);
+bool link_is_expected_locked(uint64_t node_id);
+
+/* Sends a frame (in private memory, its size set), with descriptors, which it takes. Never blocks and never fails: what
+ * finds no room waits in the backlog. On a link that is over it goes nowhere. Wakes the peer as needed. */
+void link_send_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds, unsigned n_fds);
+/* Something may have made room. */
+void link_flush_locked(struct link *link);
+/* We have made room that the peer waits for. */
+void link_tell_room_locked(struct link *link);
+
+/* Takes the oldest descriptor that the peer passed; -1: none has come. */
+int link_take_fd_locked(struct link *link);
+
+/* Reads packets from the socket: the greeting, descriptors, introductions. Called by the poller. False: the peer is gone or
+ * has broken the rules. */
+bool link_read_socket(struct link *link);
+
+/* The peer broke the rules: one line in the log; the poller will end the link. */
+void link_break_locked(struct link *link, const char *why);
+
+/* Ends the link, with all consequences of the peer's death. By the poller, after the last frame has been taken. */
+void link_end(struct link *link);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/node.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "kernel/remote.h"
+#include "kernel/thread.h"
+#include "link/export.h"
+#include "link/link.h"
+#include "link/outbound.h"
+#include "link/poller.h"
+#include "link/proxy.h"
+
+struct node node = { .lock = LOCK_INIT(RANK_LINK) };
+
+void node_note(struct noted *noted)
+{
+	struct noted *next;
+
+	if (atomic_exchange(&noted->is_listed, true))
+		return;
+	next = atomic_load(&node.noted);
+	do
+		noted->next = next;
+	while (!atomic_compare_exchange_weak(&node.noted, &next, noted));
+	atomic_store(&remote.is_unsettled, true);
+}
+
+static void node_settle(void)
+{
+	struct noted *noted, *next;
+
+	lock_take(&node.lock);
+	atomic_store(&remote.is_unsettled, false);
+	for (noted = atomic_exchange(&node.noted, NULL); noted; noted = next) {
+		next = noted->next;
+		if (noted->kind == NOTED_EXPORT)
+			export_settle_locked(container_of(noted, struct export, noted));
+		else
+			proxy_settle_locked(container_of(noted, struct proxy, noted));
+	}
+	lock_drop(&node.lock);
+}
+
+static const struct remote_ops node_ops = {
+	.transmit = outbound_transmit,
+	.port_died = export_tell_death,
+	.note_count_locked = proxy_note_count_locked,
+	.note_received_locked = export_note_received_locked,
+	.note_limit_locked = export_note_limit_locked,
+	.settle = node_settle,
+	.look = poller_look,
+	.wait = poller_wait,
+	.kick = poller_kick,
+	.forget = node_forget,
+};
+
+static void node_make_id(void)
+{
+	uint32_t number = 0;
+
+	(void)!getrandom(&number, sizeof number, 0);
+	node.id = (uint64_t)(uint32_t)getpid() << 32 | number;
+}
+
+bool node_init(uint32_t number)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	bool ok = true;
+
+	pthread_mutex_lock(&mutex);
+	if (!remote_is_linked()) {
+		list_init(&node.all_links);
+		list_init(&node.parked);
+		list_init(&node.deposits);
+		list_init(&node.queries);
+		node_make_id();
+		if (number)
+			node.id = (uint64_t)(uint32_t)getpid() << 32 | number;
+		remote.ops = node_ops;
+		ok = poller_init();
+		if (ok) {
+			atomic_store(&remote.is_linked, true);
+			thread_nudge_all();
+		}
+	}
+	pthread_mutex_unlock(&mutex);
+	return ok;
+}
+
+/* Sockets and doorbells are closed, so that the parent's death is seen by its peers although the child lives. Rings are
+ * not in the child at all (MADV_DONTFORK). All else is the parent's: left alone. */
+void node_forget(void)
+{
+	static struct node forgotten; /* reachable, for leak checkers */
+
+	if (!remote_is_linked())
+		return;
+	list_for_each(link, &node.all_links, struct link, node_link) {
+		close(link->socket);
+		close(link->doorbell);
+		if (link->peer_doorbell >= 0)
+			close(link->peer_doorbell);
+	}
+	poller_forget();
+	forgotten = node;
+	(void)forgotten;
+	node = (struct node){ .lock = LOCK_INIT(RANK_LINK) };
+	remote.is_linked = false;
+	remote.is_unsettled = false;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Node: this process, seen from other processes, and all links that it has.
+ *
+ * Locks: node.lock (rank LINK) guards all tables of all links: exports, proxies, tickets, what is to be sent. One lock,
+ * because passing a right on concerns two links at once, and is done in well under a microsecond. It ranks before the
+ * locks of ports and after those of spaces. What comes in is taken by one thread at a time, who has the *role* of the
+ * poller (poller.h); only he makes links live and ends them.
+ *
+ * Forks: nothing of it survives in the child, which is a node of its own when it first needs to be one. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "platform/list.h"
+#include "platform/lock.h"
+
+struct link;
+struct noted;
+
+struct node {
+	struct lock lock;
+	uint64_t
+		id; /* pid << 32 | a random number. The host vouches for the pid when two nodes greet each other, so nobody
+		      * can pass for somebody else; the rest tells nodes apart that had the same pid one after the other */
+	void *links;	       /* tsearch() tree of struct link by the peer's id: those whose greeting is done */
+	struct list all_links; /* link.node_link: those too that are not */
+	unsigned n_links;
+	uint64_t next_ticket;
+	void *meetings;	      /* tsearch() tree of struct meeting: offers and tickets that wait for each other */
+	struct list parked;   /* struct parked */
+	struct list deposits; /* struct deposit: for nodes that are still greeting us */
+	struct list queries;  /* struct query: about givers who are alive */
+	_Atomic(struct noted *) noted; /* a stack of what is to be settled */
+};
+
+extern struct node node;
+
+/* Makes this process a node, if it is none yet: identity (with that number, or one of its own choice if it is 0), hooks in
+ * the kernel, the poller. False with errno: no descriptor, memory or thread. */
+bool node_init(uint32_t number);
+/* In the child of a fork. */
+void node_forget(void);
+
+/* Something of a link has changed under a port's lock, and others are to hear of it: linked into node.noted, and settled
+ * at the end of the call. */
+enum noted_kind { NOTED_EXPORT, NOTED_PROXY };
+
+struct noted {
+	struct noted *next;
+	atomic_bool is_listed;
+	bool is_condemned; /* whoever settles it is to free it; guarded by node.lock */
+	enum noted_kind kind;
+};
+
+void node_note(struct noted *noted);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/outbound.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/message.h"
+#include "kernel/port.h"
+#include "kernel/right.h"
+#include "kernel/send.h"
+#include "link/bulk.h"
+#include "link/export.h"
+#include "link/frame.h"
+#include "link/handoff.h"
+#include "link/link.h"
+#include "link/migrate.h"
+#include "link/proxy.h"
+
+/* A frame being written, and the descriptors that go with it. node.lock is held all the while. */
+struct writer {
+	unsigned char *bytes;
+	size_t size, capacity;
+	bool is_large; /* bytes are malloc'ed */
+	int *fds;
+	unsigned n_fds, fds_capacity;
+	int first_fds[4];
+};
+
+/* Guarded by node.lock: most frames are written here. */
+static _Alignas(8) unsigned char scratch[RING_FRAME_MAX];
+
+static void writer_init(struct writer *w)
+{
+	w->bytes = scratch;
+	w->size = 0;
+	w->capacity = sizeof scratch;
+	w->is_large = false;
+	w->fds = w->first_fds;
+	w->n_fds = 0;
+	w->fds_capacity = sizeof w->first_fds / sizeof *w->first_fds;
+}
+
+static void writer_deinit(struct writer *w)
+{
+	if (w->is_large)
+		free(w->bytes);
+	if (w->fds != w->first_fds)
+		free(w->fds);
+}
+
+static void writer_grow(struct writer *w, size_t size)
+{
+	size_t capacity = 2 * w->capacity;
+	unsigned char *bytes;
+
+	while (capacity < size)
+		capacity *= 2;
+	bytes = certain_realloc(w->is_large ? w->bytes : NULL, capacity);
+	if (!w->is_large)
+		memcpy(bytes, w->bytes, w->size);
+	w->bytes = bytes;
+	w->capacity = capacity;
+	w->is_large = true;
+}
+
+/* Room for @n bytes, which the caller fills; what pads them to 8 is zero. */
+static void *writer_add(struct writer *w, size_t n)
+{
+	size_t padded = (n + 7) & ~(size_t)7, at = w->size;
+
+	if (w->size + padded > w->capacity)
+		writer_grow(w, w->size + padded);
+	w->size += padded;
+	if (padded > n)
+		memset(w->bytes + w->size - 8, 0, 8);
+	return w->bytes + at;
+}
+
+static void writer_add_fd(struct writer *w, int fd)
+{
+	if (w->n_fds == w->fds_capacity) {
+		int *fds = certain_alloc(2 * w->fds_capacity * sizeof *fds);
+
+		memcpy(fds, w->fds, w->n_fds * sizeof *fds);
+		if (w->fds != w->first_fds)
+			free(w->fds);
+		w->fds = fds;
+		w->fds_capacity *= 2;
+	}
+	w->fds[w->n_fds++] = fd;
+}
+
+/* ---- rights ------------------------------------------------------------------------------------------------------- */
+
+void right_drop_dead(const struct right *right)
+{
+	lock_take(&right->port->lock);
+	assert(port_is_dead(right->port));
+	if (right->kind == RIGHT_SEND)
+		right->port->n_srights--;
+	port_unlock_unref(right->port);
+}
+
+static void write_proxy_locked(struct link *link, const struct right *right, struct wire_right *wire,
+			       struct wire_ticket *ticket)
+{
+	struct proxy *proxy = right->port->proxy;
+
+	if (proxy->link == link) {
+		wire->value = proxy->index;
+		wire->form = proxy_give_locked(proxy, right) ? WIRE_YOURS_MOVED : WIRE_YOURS;
+	} else {
+		wire->form = WIRE_TICKET;
+		*ticket = handoff_begin_locked(link, proxy, right);
+	}
+}
+
+static void write_ours_locked(struct link *link, const struct right *right, struct wire_right *wire)
+{
+	struct export *x = export_of_locked(link, right->port);
+
+	export_grant_locked(x, right);
+	wire->form = WIRE_MINE;
+	wire->value = x->index;
+	wire->limit = (uint16_t)x->told_limit;
+}
+
+void outbound_write_right_locked(struct link *link, const struct right *right, struct wire_right *wire,
+				 struct wire_ticket *ticket)
+{
+	struct port *port = right->port;
+
+	*wire = (struct wire_right){ .form = WIRE_NULL, .kind = (uint8_t)right->kind };
+	if (!port)
+		return;
+	if (!right_is_valid(right)) {
+		wire->form = WIRE_DEAD;
+	} else if (right->kind == RIGHT_RECEIVE) {
+		wire->form = WIRE_RECEIVE;
+		wire->value = migrate_take_announced_locked(link, port);
+	} else if (port_is_dead(port)) {
+		wire->form = WIRE_DEAD;
+		right_drop_dead(right);
+	} else if (port_is_proxy(port)) {
+		write_proxy_locked(link, right, wire, ticket);
+	} else {
+		write_ours_locked(link, right, wire);
+	}
+}
+
+/* Puts the right, naked, into the frame, and takes it. */
+static void write_right(struct writer *w, struct link *link, const struct right *right)
+{
+	struct wire_ticket ticket;
+	struct wire_right wire;
+
+	outbound_write_right_locked(link, right, &wire, &ticket);
+	memcpy(writer_add(w, sizeof wire), &wire, sizeof wire);
+	if (wire.form == WIRE_TICKET)
+		memcpy(writer_add(w, sizeof ticket), &ticket, sizeof ticket);
+}
+
+static void write_item(struct writer *w, struct link *link, struct item *item)
+{
+	struct wire_memory wire;
+
+	for (uint32_t i = 0; i < item->n_rights; i++) {
+		struct right right = { item_ports(item)[i], item->right };
+
+		write_right(w, link, &right);
+	}
+	if (item->n_rights > 1)
+		free(item->ports);
+	if (item->kind == ITEM_ARRAY_RIGHTS)
+		memory_drop(&item->memory); /* its bytes are names of ours, or nothing */
+	if (item->kind != ITEM_MEMORY)
+		return;
+	wire.size = item->memory.size;
+	wire.form = bulk_is_large(wire.size) ? MEMORY_DESCRIPTOR : MEMORY_INLINE;
+	memcpy(writer_add(w, sizeof wire), &wire, sizeof wire);
+	if (wire.form == MEMORY_DESCRIPTOR) {
+		writer_add_fd(w, bulk_take(&item->memory));
+		return;
+	}
+	if (wire.size)
+		memcpy(writer_add(w, wire.size), item->memory.address, wire.size);
+	memory_drop(&item->memory);
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------------------- */
+
+void outbound_send_locked(struct link *link, uint32_t index, struct message *m)
+{
+	struct frame_message f = {
+		.header.type = FRAME_MESSAGE,
+		.index = index,
+		.kind = (uint8_t)m->dest.kind,
+		.flags = m->is_complex ? MESSAGE_IS_COMPLEX : 0,
+		.n_hops = m->n_hops,
+		.bits = MACH_MSGH_BITS_OTHER(m->header.msgh_bits),
+		.id = m->header.msgh_id,
+		.body_size = m->size - (uint32_t)sizeof m->header,
+	};
+	struct writer w;
+
+	writer_init(&w);
+	(void)writer_add(&w, sizeof f);
+	write_right(&w, link, &m->reply);
+	m->reply.port = NULL;
+	if (f.body_size)
+		memcpy(writer_add(&w, f.body_size), m->image + sizeof m->header, f.body_size);
+	for (uint32_t i = 0; i < m->n_items; i++)
+		write_item(&w, link, &m->items[i]);
+	m->n_items = 0;
+	f.header.size = (uint32_t)w.size;
+	memcpy(w.bytes, &f, sizeof f);
+	link_send_locked(link, (struct frame *)(void *)w.bytes, false, w.fds, w.n_fds);
+	writer_deinit(&w);
+}
+
+/* The owner will tell when the message has left the queue. */
+static void proxy_count_sent_locked(struct proxy *proxy, struct message *m)
+{
+	struct forced **at = &proxy->forced, *forced;
+
+	proxy->n_sent++;
+	if (!m->accept)
+		return;
+	forced = certain_alloc(sizeof *forced);
+	*forced = (struct forced){ NULL, m->accept, proxy->n_sent };
+	m->accept = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = forced;
+}
+
+static void transmit_locked(struct proxy *proxy, struct message *m)
+{
+	struct link *link = proxy->link;
+	enum right_kind kind = m->dest.kind;
+
+	proxy_count_sent_locked(proxy, m);
+	outbound_send_locked(link, proxy->index, m);
+	m->dest.port = NULL;
+	proxy_use_locked(proxy, kind);
+	message_free(m);
+}
+
+void outbound_transmit(struct message *m)
+{
+	struct port *port = m->dest.port;
+
+	migrate_announce(m);
+	lock_take(&node.lock);
+	if (port_is_proxy(port)) {
+		transmit_locked(port->proxy, m);
+		lock_drop(&node.lock);
+		return;
+	}
+	lock_drop(&node.lock);
+	migrate_retract(m);
+	send_always(m); /* it has died, or has come home */
+}

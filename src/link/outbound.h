@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Outbound: from a kernel message to a FRAME_MESSAGE. */
+
+#include <stdint.h>
+
+struct link;
+struct message;
+struct port;
+
+/* remote_ops.transmit(): sends a message to the node that has the port it is for. Takes it; no lock is held. */
+void outbound_transmit(struct message *m);
+
+/* Puts a naked right into the words of a link, and takes it. */
+struct right;
+struct wire_right;
+struct wire_ticket;
+void outbound_write_right_locked(struct link *link, const struct right *right, struct wire_right *wire,
+				 struct wire_ticket *ticket);
+/* Drops a naked right, to send or to send once, to a port that has died. */
+void right_drop_dead(const struct right *right);
+
+/* Sends @m, which it takes apart but not frees, for @index of the link's peer. Its destination right is still in it. */
+void outbound_send_locked(struct link *link, uint32_t index, struct message *m);

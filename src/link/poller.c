@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/poller.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/remote.h"
+#include "kernel/thread.h"
+#include "link/inbound.h"
+#include "link/link.h"
+#include "platform/cpu.h"
+#include "platform/deadline.h"
+
+enum {
+	HOT_MAX = 32,
+	EVENTS_MAX = 64,
+	GREETING_MS = 10000,
+};
+
+/* A thread that waits while another has the role. */
+struct candidate {
+	struct list link;
+	struct waiter *waiter;
+};
+
+static struct {
+	atomic_bool is_taken;	/* the role */
+	atomic_bool has_events; /* the background thread found the role taken */
+	atomic_uint n_watches;	/* descriptors of portunus_port_fd(), see kernel/watch.h */
+	int epoll;		/* sockets, doorbells and the kick: the holder's */
+	int kick;		/* eventfd */
+	int sockets;		/* epoll: the background thread's, sockets and its own kick */
+	int background_kick;
+	struct list hot; /* link.hot_link, heard of last first; the holder's */
+	unsigned n_hot;
+
+	struct lock lock; /* guards what follows; rank REGISTRY */
+	struct list candidates;
+	atomic_uint n_candidates;
+} poller;
+
+/* ---- the role ----------------------------------------------------------------------------------------------------- */
+
+static bool role_try(void)
+{
+	return !atomic_load(&poller.is_taken) && !atomic_exchange(&poller.is_taken, true);
+}
+
+static void nudge_candidate(void)
+{
+	lock_take(&poller.lock);
+	if (!list_is_empty(&poller.candidates))
+		waiter_nudge(list_first(&poller.candidates, struct candidate, link)->waiter);
+	lock_drop(&poller.lock);
+}
+
+static void service_events(void);
+
+static void role_drop(void)
+{
+	do {
+		atomic_store(&poller.is_taken, false);
+		if (!atomic_exchange(&poller.has_events, false) || !role_try())
+			break;
+		service_events();
+	} while (true);
+	if (atomic_load(&poller.n_candidates))
+		nudge_candidate();
+}
+
+static void eventfd_add(int fd)
+{
+	static const uint64_t one = 1;
+
+	(void)!write(fd, &one, sizeof one);
+}
+
+void poller_kick(void)
+{
+	eventfd_add(poller.kick);
+}
+
+/* ---- hot links ---------------------------------------------------------------------------------------------------- */
+
+/* By the holder. True: there was something. */
+static bool drain_link(struct link *link)
+{
+	bool has_any = inbound_drain(link);
+
+	if (link->is_broken)
+		link_end(link);
+	return has_any;
+}
+
+static void link_make_cold(struct link *link)
+{
+	list_unlink(&link->hot_link);
+	poller.n_hot--;
+	ring_set_asleep(&link->ring, true);
+	ring_set_attended(&link->ring, false);
+}
+
+/* Heard of just now. A link that becomes cold is looked at once more, so that nothing was put while it seemed hot. */
+static void link_make_hot(struct link *link)
+{
+	struct link *coldest;
+
+	if (list_is_linked(&link->hot_link)) {
+		if (poller.hot.next != &link->hot_link) {
+			list_unlink(&link->hot_link);
+			list_prepend(&poller.hot, &link->hot_link);
+		}
+		return;
+	}
+	if (poller.n_hot == HOT_MAX) {
+		coldest = container_of(poller.hot.prev, struct link, hot_link);
+		link_make_cold(coldest);
+		atomic_thread_fence(memory_order_seq_cst);
+		(void)drain_link(coldest);
+	}
+	list_prepend(&poller.hot, &link->hot_link);
+	poller.n_hot++;
+	ring_set_asleep(&link->ring, false);
+	ring_set_attended(&link->ring, true);
+}
+
+static void hot_set_asleep(bool is_asleep)
+{
+	list_for_each(link, &poller.hot, struct link, hot_link)
+		ring_set_asleep(&link->ring, is_asleep);
+}
+
+static void hot_set_attended(bool is_attended)
+{
+	list_for_each(link, &poller.hot, struct link, hot_link)
+		ring_set_attended(&link->ring, is_attended);
+}
+
+static bool hot_have_more(void)
+{
+	list_for_each(link, &poller.hot, struct link, hot_link)
+		if (ring_has_more(&link->ring))
+			return true;
+	return false;
+}
+
+/* ---- taking in ---------------------------------------------------------------------------------------------------- */
+
+static bool drain_hot(void)
+{
+	bool has_any = false;
+
+	list_for_each(link, &poller.hot, struct link, hot_link) {
+		if (ring_has_more(&link->ring))
+			has_any |= drain_link(link);
+		else if (__builtin_expect(!list_is_empty(&link->backlog), 0)) {
+			lock_take(&node.lock);
+			link_flush_locked(link);
+			lock_drop(&node.lock);
+		}
+	}
+	if (has_any)
+		remote_settle();
+	return has_any;
+}
+
+/* What the peer had put is taken before its end is noticed. */
+static void service_socket(struct link *link)
+{
+	bool is_alive = link_read_socket(link);
+
+	if (link->state == LINK_ENDED)
+		return;
+	if (link->state == LINK_LIVE)
+		link_make_hot(link);
+	(void)inbound_drain(link);
+	if (link->state != LINK_ENDED && (!is_alive || link->is_broken))
+		link_end(link);
+}
+
+static void service_doorbell(struct link *link)
+{
+	if (link->state != LINK_LIVE)
+		return;
+	link_make_hot(link);
+	if (drain_link(link) || list_is_empty(&link->backlog))
+		return;
+	lock_take(&node.lock);
+	link_flush_locked(link);
+	lock_drop(&node.lock);
+}
+
+/* What epoll tells of a descriptor: the link, and which of its two it is. */
+enum { EVENT_DOORBELL = 1 };
+
+static void service_event(void *what)
+{
+	struct link *link = (struct link *)((uintptr_t)what & ~(uintptr_t)EVENT_DOORBELL);
+	uint64_t n;
+
+	if (!what) {
+		(void)!read(poller.kick, &n, sizeof n);
+		return;
+	}
+	if ((uintptr_t)what & EVENT_DOORBELL)
+		service_doorbell(link);
+	else
+		service_socket(link);
+}
+
+/* Links may end while events of theirs are still to be looked at: they are kept until then. */
+static void service_all(const struct epoll_event *events, int n)
+{
+	struct link *links[EVENTS_MAX];
+
+	lock_take(&node.lock);
+	for (int i = 0; i < n; i++) {
+		links[i] = (struct link *)((uintptr_t)events[i].data.ptr & ~(uintptr_t)EVENT_DOORBELL);
+		if (links[i])
+			link_ref_locked(links[i]);
+	}
+	lock_drop(&node.lock);
+	for (int i = 0; i < n; i++)
+		if (!links[i] || links[i]->state != LINK_ENDED)
+			service_event(events[i].data.ptr);
+	lock_take(&node.lock);
+	for (int i = 0; i < n; i++)
+		if (links[i])
+			link_unref_locked(links[i]);
+	lock_drop(&node.lock);
+	remote_settle();
+}
+
+/* Not a cancellation point, unlike the library's. @deadline NULL: does not wait. */
+static int wait_events(struct epoll_event *events, const struct deadline *deadline)
+{
+	struct timespec now, left = { 0 }, *timeout = &left;
+
+	if (deadline && deadline->never) {
+		timeout = NULL;
+	} else if (deadline) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		left.tv_sec = deadline->at.tv_sec - now.tv_sec;
+		left.tv_nsec = deadline->at.tv_nsec - now.tv_nsec;
+		if (left.tv_nsec < 0) {
+			left.tv_sec--;
+			left.tv_nsec += 1000000000L;
+		}
+		if (left.tv_sec < 0)
+			left = (struct timespec){ 0 };
+	}
+	return (int)syscall(SYS_epoll_pwait2, poller.epoll, events, EVENTS_MAX, timeout, NULL, 0);
+}
+
+/* All that epoll knows of, without waiting. */
+static void service_events(void)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	do {
+		n = wait_events(events, NULL);
+		if (n > 0)
+			service_all(events, n);
+	} while (n == EVENTS_MAX);
+}
+
+void poller_look(bool thoroughly)
+{
+	if (!thoroughly && !hot_have_more())
+		return;
+	if (!role_try())
+		return;
+	(void)drain_hot();
+	if (thoroughly)
+		service_events();
+	role_drop();
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+
+/* False: the wait has ended, or there is something to take in. */
+static bool spin(struct waiter *w, unsigned partner_cpu)
+{
+	uint32_t turns = waiter_spin_turns(w, partner_cpu);
+
+	for (uint32_t i = 0; i < turns; i++) {
+		if (waiter_has_ended(w) || hot_have_more()) {
+			waiter_spin_done(w, turns, true);
+			return false;
+		}
+		cpu_relax();
+	}
+	waiter_spin_done(w, turns, false);
+	return true;
+}
+
+static bool waiter_change(struct waiter *w, unsigned from, unsigned to)
+{
+	return atomic_compare_exchange_strong(&w->state, &from, to);
+}
+
+/* C1 to C4 of ring.h. @w is NULL for the background thread. */
+static void sleep_for_events(struct waiter *w, const struct deadline *deadline)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n = 0, error = 0;
+
+	if (w && !waiter_change(w, WAITER_SPINNING, WAITER_POLLING))
+		return;
+	hot_set_asleep(true);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!hot_have_more()) {
+		n = wait_events(events, deadline);
+		error = n < 0 ? errno : 0;
+	} else {
+		n = 1; /* no time-out */
+		events[0].data.ptr = NULL;
+	}
+	hot_set_asleep(false);
+	if (w)
+		(void)waiter_change(w, WAITER_POLLING, WAITER_SPINNING);
+	if (n > 0)
+		service_all(events, n);
+	else if (w)
+		waiter_cancel(w, error == EINTR ? WAITER_INTERRUPTED : WAITER_TIMED_OUT);
+}
+
+/* With the role, until the wait ends. */
+static void serve(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
+{
+	hot_set_attended(true);
+	for (;;) {
+		while (drain_hot() && !waiter_has_ended(w))
+			;
+		if (waiter_has_ended(w))
+			break;
+		if (spin(w, partner_cpu))
+			sleep_for_events(w, deadline);
+	}
+	/* An urgent frame must not believe that we are here still. */
+	hot_set_attended(false);
+	atomic_thread_fence(memory_order_seq_cst);
+	(void)drain_hot();
+}
+
+static void stand_in_line(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
+{
+	struct candidate candidate = { .waiter = w };
+
+	lock_take(&poller.lock);
+	list_append(&poller.candidates, &candidate.link);
+	atomic_fetch_add(&poller.n_candidates, 1);
+	lock_drop(&poller.lock);
+	/* The role may have been dropped before we stood in line. */
+	if (atomic_load(&poller.is_taken) && !waiter_spin(w, partner_cpu))
+		(void)waiter_sleep(w, deadline);
+	lock_take(&poller.lock);
+	list_unlink(&candidate.link);
+	atomic_fetch_sub(&poller.n_candidates, 1);
+	lock_drop(&poller.lock);
+}
+
+enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
+{
+	remote_settle();
+	while (!waiter_has_ended(w)) {
+		if (role_try()) {
+			serve(w, deadline, partner_cpu);
+			role_drop();
+		} else {
+			stand_in_line(w, deadline, partner_cpu);
+		}
+	}
+	return atomic_load_explicit(&w->state, memory_order_acquire);
+}
+
+bool poller_await_greeting(struct link *link)
+{
+	struct deadline deadline = deadline_after_ms(GREETING_MS);
+	struct epoll_event events[EVENTS_MAX];
+
+	while (link->state == LINK_GREETING && !deadline_passed(&deadline)) {
+		int n;
+
+		if (!role_try()) {
+			poller_kick();
+			sched_yield();
+			continue;
+		}
+		n = wait_events(events, &deadline);
+		if (n > 0)
+			service_all(events, n);
+		role_drop();
+	}
+	return link->state == LINK_LIVE;
+}
+
+/* ---- the background thread ---------------------------------------------------------------------------------------- */
+
+void poller_attend_always(void)
+{
+	eventfd_add(poller.background_kick);
+}
+
+static void background_serve(void)
+{
+	atomic_store(&poller.has_events, true);
+	if (!role_try())
+		return; /* the holder will see has_events, or we the role dropped */
+	atomic_store(&poller.has_events, false);
+	service_events();
+	(void)drain_hot();
+	role_drop();
+}
+
+static void *background(void *unused)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	(void)unused;
+	(void)thread_self();
+	for (;;) {
+		n = epoll_wait(poller.sockets, events, EVENTS_MAX, -1);
+		for (int i = 0; i < n; i++) {
+			uint64_t count;
+
+			if (!events[i].data.ptr)
+				(void)!read(poller.background_kick, &count, sizeof count);
+		}
+		background_serve();
+	}
+	return NULL;
+}
+
+static bool background_start(void)
+{
+	sigset_t all, old;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&thread, NULL, background, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (error) {
+		errno = error;
+		return false;
+	}
+	pthread_setname_np(thread, "portunus");
+	pthread_detach(thread);
+	return true;
+}
+
+/* ---- making and forgetting ---------------------------------------------------------------------------------------- */
+
+static bool epoll_add(int epoll, int fd, uint32_t events, void *data)
+{
+	struct epoll_event event = { .events = events, .data.ptr = data };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool poller_init(void)
+{
+	list_init(&poller.hot);
+	list_init(&poller.candidates);
+	lock_init(&poller.lock, RANK_REGISTRY);
+	poller.epoll = epoll_create1(EPOLL_CLOEXEC);
+	poller.sockets = epoll_create1(EPOLL_CLOEXEC);
+	poller.kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	poller.background_kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (poller.epoll >= 0 && poller.sockets >= 0 && poller.kick >= 0 && poller.background_kick >= 0 &&
+	    epoll_add(poller.epoll, poller.kick, EPOLLIN, NULL) &&
+	    epoll_add(poller.sockets, poller.background_kick, EPOLLIN, NULL) && background_start())
+		return true;
+	poller_forget();
+	return false;
+}
+
+void poller_forget(void)
+{
+	int error = errno;
+	int *const fds[] = { &poller.epoll, &poller.sockets, &poller.kick, &poller.background_kick };
+
+	for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (*fds[i] > 0)
+			close(*fds[i]);
+	memset(&poller, 0, sizeof poller);
+	errno = error;
+}
+
+bool poller_watch(struct link *link)
+{
+	void *doorbell = (void *)((uintptr_t)link | EVENT_DOORBELL);
+
+	ring_set_asleep(&link->ring, true); /* cold */
+	return epoll_add(poller.epoll, link->socket, EPOLLIN | EPOLLRDHUP, link) &&
+	       epoll_add(poller.epoll, link->doorbell, EPOLLIN | EPOLLET, doorbell) &&
+	       epoll_add(poller.sockets, link->socket, EPOLLIN | EPOLLRDHUP | EPOLLET, link);
+}
+
+void poller_unwatch(struct link *link)
+{
+	if (list_is_linked(&link->hot_link))
+		link_make_cold(link);
+	(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->socket, NULL);
+	(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->doorbell, NULL);
+	(void)epoll_ctl(poller.sockets, EPOLL_CTL_DEL, link->socket, NULL);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Poller: who takes in what other nodes send, and how everybody sleeps.
+ *
+ * One thread at a time has the *role*: it alone takes frames out of rings, reads sockets, makes links live and ends them.
+ *   - A thread that waits for a message takes the role if it is free: it takes frames in, spins as long as that pays, and
+ *     sleeps in epoll. As it leaves it nudges another thread that waits, if there is one.
+ *   - A call that does not wait takes the role for one look.
+ *   - The background thread takes it when something happens on a socket (an urgent frame while nobody attends, a greeting,
+ *     a death) and the role is free; and for as long as it is free, if there are descriptors made by portunus_port_fd(),
+ *     which must become readable though nobody is in a call.
+ * Who finds the role taken has nothing to do, except the background thread: it sets has_events, which the holder looks at
+ * after it has dropped the role, and then tries again, so one of the two goes on.
+ *
+ * Hot and cold: the links that were heard of last, up to HOT_MAX, are *hot*: their rings are looked at in each turn, and
+ * they are told whether we sleep and whether anybody attends. To the others we always seem asleep and unattended, so they
+ * ring their doorbells, and epoll finds them. So a thousand idle peers cost nothing. */
+
+#include <stdbool.h>
+
+#include "kernel/waiter.h"
+
+struct deadline;
+struct link;
+
+/* Before the first link. False with errno: no descriptor, memory or thread. */
+bool poller_init(void);
+void poller_forget(void); /* in the child of a fork */
+
+/* A socket and a doorbell to be watched. False with errno. */
+bool poller_watch(struct link *link);
+/* By the holder of the role: not any more. */
+void poller_unwatch(struct link *link);
+
+/* Takes in what comes until the greeting of @link is done. False: the peer is gone, or has not greeted within seconds. The
+ * caller has a reference. */
+bool poller_await_greeting(struct link *link);
+
+/* remote_ops */
+void poller_look(bool thoroughly);
+enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu);
+void poller_kick(void);
+
+/* Descriptors made by portunus_port_fd() exist from now on, or have again come into being. */
+void poller_attend_always(void);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Proxy: a port of another node, as it appears in this kernel. Its struct port is in state PORT_IS_PROXY: this node's names
+ * and messages hold rights to it as to any other port, and what is sent to it goes over the link to its owner.
+ *
+ * The owner counts this node's rights as units of its export (export.h). told_sends and told_onces are what it believes;
+ * what the port itself counts is the truth. Whoever changes the truth notes it, and at the end of the call the difference is
+ * told (proxy_settle_locked). As frames stay in order, a right under way to us and a release that crosses it never
+ * free too early: the owner counts both.
+ *   P1  told_sends > 0 as long as a right to send exists here, so the owner never believes that we hold none while we do
+ *
+ * One proxy for each export that is granted to us, so rights coalesce however they came. Lives as long as there are rights
+ * here or units there. Locks: node.lock; the port's counts by its own lock. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/right.h"
+#include "link/node.h"
+
+struct link;
+struct port;
+
+/* A message that was forced into the owner's full queue (kernel/accept.h). */
+struct forced {
+	struct forced *next;
+	struct accept_request *request;
+	uint32_t number; /* of messages sent through the proxy, mod 2^32 */
+};
+
+struct proxy {
+	struct noted noted;
+	struct link *link; /* NULL: it is no proxy any more */
+	struct port *port; /* one reference */
+	uint32_t index;
+	uint32_t told_sends, told_onces;
+	uint32_t n_sent, n_received;   /* messages, mod 2^32 */
+	struct forced *forced;	       /* oldest first */
+	struct relocation *relocation; /* NULL: its owner is where it was; migrate.h */
+};
+
+/* All with node.lock held. */
+
+struct proxy *proxy_find_locked(struct link *link, uint32_t index); /* NULL: none */
+/* The proxy for an export of the other end, made if there is none. NULL: the index is beyond all limits. */
+struct proxy *proxy_of_locked(struct link *link, uint32_t index, uint32_t limit);
+/* A unit came: *right is a naked right here. */
+void proxy_receive_unit_locked(struct proxy *x, enum right_kind kind, struct right *right);
+/* A naked right of ours leaves for its owner, or for somebody else at the owner's. True: a unit goes with it. Takes it. */
+bool proxy_give_locked(struct proxy *x, const struct right *right);
+/* A naked right of ours was used up by a message: a send-once right with its unit, a send right without. */
+void proxy_use_locked(struct proxy *x, enum right_kind kind);
+/* Tells the owner how many rights are here; the proxy ends when there are none. */
+void proxy_settle_locked(struct proxy *x);
+/* The owner says that @n messages have left the queue. The caller runs what follows. */
+struct after;
+void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after, struct forced **accepted);
+void forced_fire_all(struct forced *forced);
+
+/* Out of the table: the link is over, or the owner says that the port is dead. Returns the port with its reference, for
+ * port_destroy() when no lock is held, and the requests to be fired then. */
+struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
+
+/* remote_ops.note_count_locked() */
+void proxy_note_count_locked(struct port *port);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/ring.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <portunus/abi.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "link/frame.h"
+#include "platform/cpu.h"
+
+#define RING_MAGIC   0x50724e75u /* "PrNu" */
+#define RING_VERSION 1u
+#define RING_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+/* When a frame begins a page of the ring and all before it has been taken, it goes to the start instead: a link with
+ * little under way keeps to one page of memory, and of cache. */
+enum { RING_PAGE = 4096 };
+
+static unsigned char *ring_data(const struct ring_page *page)
+{
+	return (unsigned char *)page + RING_DATA;
+}
+
+static bool ring_seal(int memfd)
+{
+	return fcntl(memfd, F_ADD_SEALS, RING_SEALS) == 0;
+}
+
+bool ring_init(struct ring *ring, int *memfd)
+{
+	void *p = MAP_FAILED;
+
+	*ring = (struct ring){ 0 };
+	*memfd = memfd_create("portunus-link", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*memfd < 0)
+		return false;
+	if (ftruncate(*memfd, RING_MEMORY) == 0)
+		p = mmap(NULL, RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, *memfd, 0);
+	/* Sealed after it has been mapped: nobody gets another writable mapping, we included. */
+	if (p == MAP_FAILED || !ring_seal(*memfd)) {
+		if (p != MAP_FAILED)
+			munmap(p, RING_MEMORY);
+		close(*memfd);
+		return false;
+	}
+	(void)madvise(p, RING_MEMORY, MADV_DONTFORK);
+	ring->own = p;
+	ring->own->magic = RING_MAGIC;
+	ring->own->version = RING_VERSION;
+	ring->own->layout = MACH_MSG_USER_ALIGNMENT;
+	ring->own->size = RING_SIZE;
+	return true;
+}
+
+static bool ring_memfd_is_sound(int memfd)
+{
+	struct stat st;
+	int seals = fcntl(memfd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & RING_SEALS) == RING_SEALS && fstat(memfd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_size == RING_MEMORY;
+}
+
+bool ring_join(struct ring *ring, int memfd)
+{
+	const struct ring_page *page;
+
+	if (!ring_memfd_is_sound(memfd))
+		return false;
+	page = mmap(NULL, RING_MEMORY, PROT_READ, MAP_SHARED, memfd, 0);
+	if (page == MAP_FAILED)
+		return false;
+	(void)madvise((void *)page, RING_MEMORY, MADV_DONTFORK);
+	if (page->magic != RING_MAGIC || page->version != RING_VERSION || page->layout != MACH_MSG_USER_ALIGNMENT ||
+	    page->size != RING_SIZE) {
+		munmap((void *)page, RING_MEMORY);
+		return false;
+	}
+	ring->other = page;
+	return true;
+}
+
+void ring_deinit(struct ring *ring)
+{
+	if (ring->own)
+		munmap(ring->own, RING_MEMORY);
+	if (ring->other)
+		munmap((void *)ring->other, RING_MEMORY);
+	*ring = (struct ring){ 0 };
+}
+
+/* The other end's word on how far it is, if it makes sense; a wrong one looks like a full ring for ever. */
+static void ring_learn_head(struct ring *ring)
+{
+	uint32_t head;
+
+	if (!ring->other)
+		return;
+	head = atomic_load_explicit(&ring->other->head, memory_order_acquire);
+	if (ring->tail - head <= ring->tail - ring->known_head)
+		ring->known_head = head;
+}
+
+static bool ring_has_room(struct ring *ring, uint32_t size)
+{
+	if (RING_SIZE - (ring->tail - ring->known_head) >= size)
+		return true;
+	ring_learn_head(ring);
+	return RING_SIZE - (ring->tail - ring->known_head) >= size;
+}
+
+/* P6 to P8. */
+static bool ring_wait_for_room(struct ring *ring, uint32_t size)
+{
+	atomic_store_explicit(&ring->own->is_full, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!ring_has_room(ring, size))
+		return false;
+	atomic_store_explicit(&ring->own->is_full, 0, memory_order_relaxed);
+	return true;
+}
+
+/* How many bytes to leave out before a frame of @size: up to the end of the data, or none. */
+static uint32_t ring_padding(struct ring *ring, uint32_t size)
+{
+	uint32_t at = ring->tail % RING_SIZE, left = RING_SIZE - at;
+
+	if (size > left)
+		return left;
+	if (at && at / RING_PAGE != (at + size - 1) / RING_PAGE) {
+		ring_learn_head(ring);
+		if (ring->known_head == ring->tail)
+			return left;
+	}
+	return 0;
+}
+
+bool ring_put(struct ring *ring, const void *frame, uint32_t size)
+{
+	unsigned char *data = ring_data(ring->own);
+	uint32_t padding = ring_padding(ring, size);
+
+	assert(size % 8 == 0 && size >= sizeof(struct frame) && size <= RING_FRAME_MAX);
+	if (!ring_has_room(ring, padding + size) && !ring_wait_for_room(ring, padding + size))
+		return false;
+	if (padding) {
+		struct frame pad = { .size = padding, .type = FRAME_PAD };
+
+		memcpy(data + ring->tail % RING_SIZE, &pad, sizeof pad);
+		ring->tail += padding;
+	}
+	memcpy(data + ring->tail % RING_SIZE, frame, size); /* P1 */
+	ring->tail += size;
+	atomic_store_explicit(&ring->own->cpu, cpu_current(), memory_order_relaxed);
+	atomic_store_explicit(&ring->own->tail, ring->tail, memory_order_release); /* P2 */
+	return true;
+}
+
+enum ring_wake ring_wake_needed(struct ring *ring, bool is_urgent)
+{
+	if (!ring->other)
+		return RING_WAKE_NONE;		   /* it looks when the greeting is done */
+	atomic_thread_fence(memory_order_seq_cst); /* P3 */
+	if (atomic_load_explicit(&ring->other->is_asleep, memory_order_relaxed))
+		return RING_WAKE_DOORBELL; /* P4 */
+	if (is_urgent && !atomic_load_explicit(&ring->other->is_attended, memory_order_relaxed))
+		return RING_WAKE_SOCKET; /* P5 */
+	return RING_WAKE_NONE;
+}
+
+enum ring_taken ring_peek(struct ring *ring, struct frame *header, const unsigned char **bytes)
+{
+	uint32_t tail, at = ring->head % RING_SIZE;
+
+	if (!ring->other)
+		return RING_EMPTY;
+	tail = atomic_load_explicit(&ring->other->tail, memory_order_acquire);
+	if (tail == ring->head)
+		return RING_EMPTY;
+	if (tail - ring->head > RING_SIZE || tail % 8 != 0) /* I1 */
+		return RING_BROKEN;
+	*bytes = ring_data(ring->other) + at;
+	memcpy(header, *bytes, sizeof *header);
+	if (header->size < sizeof *header || header->size % 8 != 0 || header->size > tail - ring->head ||
+	    header->size > RING_SIZE - at) /* I3 */
+		return RING_BROKEN;
+	if (header->type != FRAME_PAD && header->size > RING_FRAME_MAX)
+		return RING_BROKEN;
+	return RING_TAKEN;
+}
+
+void ring_advance(struct ring *ring, const struct frame *header)
+{
+	ring->head += header->size;
+	if (ring->head - ring->told_head >= RING_SIZE / 4) {
+		ring->told_head = ring->head;
+		atomic_store_explicit(&ring->own->head, ring->head, memory_order_release);
+	}
+}
+
+bool ring_publish_head(struct ring *ring)
+{
+	if (ring->told_head != ring->head) {
+		ring->told_head = ring->head;
+		atomic_store_explicit(&ring->own->head, ring->head, memory_order_release); /* C5 */
+	}
+	if (!ring->other)
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);				  /* C6 */
+	return atomic_load_explicit(&ring->other->is_full, memory_order_relaxed); /* C7 */
+}
