@@ -31,7 +31,8 @@ struct portset;
 enum port_where {
 	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
 	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
-	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to object_deliver() */
+	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to call_serve() */
+	PORT_IS_PROXY,	 /* stands for a port of another process; messages go there */
 	PORT_IS_DEAD,	 /* final */
 };
 
@@ -72,6 +73,11 @@ struct port *port_new(void);
 static inline bool port_is_dead(const struct port *p)
 {
 	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_DEAD;
+}
+
+static inline bool port_is_proxy(const struct port *p)
+{
+	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_PROXY;
 }
 
 void port_ref_locked(struct port *p);
