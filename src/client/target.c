@@ -1,22 +1,166 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/target.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "kernel/memory.h"
+#include "kernel/callmsg.h"
+#include "kernel/message.h"
+#include "kernel/port.h"
+#include "kernel/receive.h"
 #include "kernel/right.h"
+#include "kernel/send.h"
+#include "platform/deadline.h"
 #include "platform/usercopy.h"
 
-kern_return_t target_open_other(struct target *target, task_t name, kern_return_t wrong)
+bool target_is_always_sent_to;
+
+/* ---- asking by message */
+
+/* Nobody needs the answer any more. */
+static bool caller_has_ended(struct thread *caller)
 {
-	kern_return_t r = task_lookup(target->caller->task, name, &target->task);
+	return atomic_load(&caller->is_terminated) || atomic_load(&caller->task->is_dead);
+}
+
+/* Takes the request. */
+static mach_msg_return_t request_send(struct thread *caller, struct message *request)
+{
+	const struct deadline never = deadline_never();
+	mach_msg_return_t r;
+
+	do
+		r = send(caller, request, 0, &never, MACH_PORT_NULL);
+	while (r == MACH_SEND_INTERRUPTED && !caller_has_ended(caller));
+	if (r)
+		message_destroy(request);
+	return r;
+}
+
+static mach_msg_return_t answer_receive(struct thread *caller, struct port *reply, struct message **answer)
+{
+	mach_msg_return_t r;
+
+	do
+		r = receive_unnamed(caller, reply, answer);
+	while (r == MACH_RCV_INTERRUPTED && !caller_has_ended(caller));
+	return r;
+}
+
+static struct right reply_right(struct port *reply)
+{
+	lock_take(&reply->lock);
+	port_make_send_once_locked(reply);
+	lock_drop(&reply->lock);
+	return (struct right){ reply, RIGHT_SEND_ONCE };
+}
+
+/* The whole exchange, with a request that is answered to @reply. */
+static mach_msg_return_t exchange(struct thread *caller, struct port *reply, struct right *dest,
+				  const struct call *call, struct message **answer)
+{
+	struct right right = reply_right(reply);
+	struct message *request = call_request(dest, &right, call);
+	mach_msg_return_t r;
+
+	if (!request) {
+		right_destroy(&right);
+		right_destroy(dest);
+		call_discard(call);
+		return MACH_SEND_NO_BUFFER;
+	}
+	r = request_send(caller, request);
+	return r ? r : answer_receive(caller, reply, answer);
+}
+
+/* The reply port is new and has no name: nobody else can send to it, and it takes no place in the caller's name space. */
+static kern_return_t ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
+				    struct answer *answer)
+{
+	struct port *reply = port_new();
+	struct message *m;
+	mach_msg_return_t r;
+
+	if (!reply) {
+		right_destroy(dest);
+		call_discard(call);
+		return MACH_SEND_NO_BUFFER;
+	}
+	r = exchange(caller, reply, dest, call, &m);
+	port_destroy(reply);
+	if (!r)
+		return call_read_answer(m, call->op, answer);
+	thread_check_terminated(caller);
+	return r == MACH_RCV_INTERRUPTED || r == MACH_SEND_INTERRUPTED ? MACH_RCV_PORT_DIED : r;
+}
+
+/* ---- targets */
+
+static bool port_is_sent_to(const struct port *p)
+{
+	return port_is_proxy(p) || (target_is_always_sent_to && p->where == PORT_IN_KERNEL);
+}
+
+kern_return_t target_open(struct thread *caller, task_t name, struct right *dest)
+{
+	thread_check_terminated(caller);
+	if (right_copyin(caller->task->space, name, MACH_MSG_TYPE_COPY_SEND, dest))
+		return MACH_SEND_INVALID_DEST;
+	if (right_is_valid(dest) && !port_is_dead(dest->port))
+		return KERN_SUCCESS;
+	right_destroy(dest);
+	return MACH_SEND_INVALID_DEST;
+}
+
+kern_return_t target_ask(struct thread *caller, struct right *dest, const struct call *call, struct answer *answer)
+{
+	kern_return_t r;
+
+	if (port_is_sent_to(dest->port))
+		return ask_by_message(caller, dest, call, answer);
+	r = call_port(dest->port, call, answer);
+	right_destroy(dest);
+	remote_settle();
+	return r;
+}
+
+kern_return_t target_call(task_t name, const struct call *call, struct answer *answer)
+{
+	struct task *own = target_own(name);
+	struct right dest;
+	kern_return_t r;
+
+	if (own) {
+		r = call_perform(own, call, answer);
+		remote_settle();
+		return r;
+	}
+	r = target_open(thread_self(), name, &dest);
+	return r ? r : target_ask(thread_self(), &dest, call, answer);
+}
+
+kern_return_t target_call_with(task_t name, struct call *call, mach_port_name_t argument,
+			       mach_msg_type_name_t disposition, struct answer *answer)
+{
+	struct thread *caller = thread_self();
+	struct task *own = target_own(name);
+	struct right dest = { NULL, RIGHT_SEND }, right;
+	kern_return_t r = own ? KERN_SUCCESS : target_open(caller, name, &dest);
 
 	if (r)
-		return r == KERN_INVALID_TASK ? wrong : r;
-	target->space = target->task->space;
-	return KERN_SUCCESS;
+		return r;
+	if (MACH_MSG_TYPE_PORT_ANY(disposition)) {
+		r = argument_copyin(caller, argument, disposition, &right);
+		call->rights = &right;
+		call->n_rights = 1;
+	}
+	if (r) {
+		right_destroy(&dest);
+		return r;
+	}
+	r = own ? call_perform(own, call, answer) : target_ask(caller, &dest, call, answer);
+	remote_settle();
+	return r;
 }
+
+/* ---- arguments and results */
 
 bool result_is_writable(void *pointer, size_t size)
 {
@@ -39,21 +183,6 @@ kern_return_t argument_copyin(struct thread *caller, mach_port_name_t name, mach
 	}
 }
 
-kern_return_t target_open_with(struct target *target, task_t name, kern_return_t wrong, mach_port_name_t argument,
-			       mach_msg_type_name_t disposition, struct right *right)
-{
-	kern_return_t opened = target_open(target, name, wrong), taken;
-
-	if (opened == MACH_SEND_INVALID_DEST)
-		return opened;
-	taken = argument_copyin(target->caller, argument, disposition, right);
-	if (!taken && opened)
-		right_destroy(right);
-	if (taken && !opened)
-		target_close(target);
-	return taken ? taken : opened;
-}
-
 kern_return_t result_copyout(struct thread *caller, struct right *right, mach_port_name_t *name)
 {
 	kern_return_t r = right_copyout(caller->task->space, right, name);
@@ -62,19 +191,6 @@ kern_return_t result_copyout(struct thread *caller, struct right *right, mach_po
 		right_destroy(right);
 		*name = MACH_PORT_NULL;
 	}
-	return r;
-}
-
-kern_return_t result_array(struct thread *caller, void *bytes, size_t size, vm_address_t *address)
-{
-	struct memory memory = memory_new(size);
-	kern_return_t r = KERN_SUCCESS;
-
-	if (size && !memory.address)
-		r = KERN_RESOURCE_SHORTAGE;
-	else if (size)
-		memcpy(memory.address, bytes, size);
-	free(bytes);
-	*address = r ? 0 : (vm_address_t)memory_give(&memory, caller->task);
+	remote_settle();
 	return r;
 }

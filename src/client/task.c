@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <mach.h>
 #include <portunus/task.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <unistd.h>
 
 #include "client/mig.h"
 #include "client/target.h"
@@ -14,9 +15,18 @@
 #include "platform/park.h"
 #include "platform/usercopy.h"
 
+/* As in Mach, nothing of the process gets a chance to object. What it has sent, the answer too, is sent. */
+static void process_end(void)
+{
+	kill(getpid(), SIGKILL);
+}
+
 __attribute__((constructor)) static void task_set_hooks(void)
 {
-	static const struct kernel_hooks hooks = { .thread_leaves = mig_reply_port_forget };
+	static const struct kernel_hooks hooks = {
+		.thread_leaves = mig_reply_port_forget,
+		.process_ends = process_end,
+	};
 
 	kernel_set_hooks(&hooks);
 }
@@ -30,7 +40,8 @@ mach_port_t mach_task_self(void)
 
 	if (name == MACH_PORT_NULL) {
 		name = object_name(task->space, &task->object);
-		space_set_self_name(task->space, name);
+		if (!target_is_always_sent_to) /* it is found by this */
+			space_set_self_name(task->space, name);
 	}
 	return name;
 }
@@ -55,62 +66,52 @@ mach_port_t mach_reply_port(void)
 
 /* ---- tasks */
 
+/* A task that its creator cannot name ends. */
+static kern_return_t child_copyout(struct thread *caller, struct right *right, mach_port_name_t *name)
+{
+	kern_return_t r = right_copyout(caller->task->space, right, name);
+
+	if (!r)
+		return KERN_SUCCESS;
+	if (right_is_valid(right))
+		target_ask(caller, right, CALL_OF(CALL_TASK_TERMINATE), NULL);
+	return r;
+}
+
 kern_return_t task_create(task_t target_task, boolean_t inherit_memory, task_t *child_task)
 {
-	struct target target;
+	struct answer answer;
 	mach_port_name_t name;
-	struct right right;
-	struct task *child;
 	kern_return_t r;
 
-	(void)inherit_memory; /* all tasks share the memory of the process */
+	(void)inherit_memory; /* all tasks of a process share its memory */
 	usercopy_renew();
 	if (!result_is_writable(child_task, sizeof *child_task))
 		return KERN_INVALID_ADDRESS;
-	r = target_open(&target, target_task, KERN_INVALID_TASK);
-	if (r)
-		return r;
-	child = task_new(target.task);
-	target_close(&target);
-	if (!child)
-		return KERN_RESOURCE_SHORTAGE;
-	right = object_make_send(&child->object);
-	r = result_copyout(target.caller, &right, &name);
-	if (r)
-		task_terminate_object(child);
-	else
+	r = target_call(target_task, CALL_OF(CALL_TASK_CREATE), &answer);
+	if (!r)
+		r = child_copyout(thread_self(), &answer.rights[0], &name);
+	if (!r)
 		*child_task = name;
 	return r;
 }
 
 kern_return_t task_terminate(task_t target_task)
 {
-	struct target target;
-	kern_return_t r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
-
-	if (r)
-		return r;
-	r = task_terminate_object(target.task);
-	target_close(&target);
-	return r;
+	return target_call(target_task, CALL_OF(CALL_TASK_TERMINATE), NULL);
 }
 
 kern_return_t task_get_special_port(task_t task, int which_port, mach_port_t *special_port)
 {
-	struct target target;
+	struct answer answer;
 	mach_port_name_t name;
-	struct right right;
 	kern_return_t r;
 
 	if (!result_is_writable(special_port, sizeof *special_port))
 		return KERN_INVALID_ADDRESS;
-	r = target_open(&target, task, KERN_INVALID_ARGUMENT);
-	if (r)
-		return r;
-	r = task_get_special(target.task, which_port, &right);
-	target_close(&target);
+	r = target_call(task, CALL_OF(CALL_TASK_GET_SPECIAL, (uint32_t)which_port), &answer);
 	if (!r)
-		r = result_copyout(target.caller, &right, &name);
+		r = result_copyout(thread_self(), &answer.rights[0], &name);
 	if (!r)
 		*special_port = name;
 	return r;
@@ -118,18 +119,9 @@ kern_return_t task_get_special_port(task_t task, int which_port, mach_port_t *sp
 
 kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t special_port)
 {
-	struct target target;
-	struct right right;
-	kern_return_t r =
-		target_open_with(&target, task, KERN_INVALID_ARGUMENT, special_port, MACH_MSG_TYPE_COPY_SEND, &right);
+	struct call *call = CALL_OF(CALL_TASK_SET_SPECIAL, (uint32_t)which_port);
 
-	if (r)
-		return r;
-	r = task_set_special(target.task, which_port, &right);
-	if (r)
-		right_destroy(&right);
-	target_close(&target);
-	return r;
+	return target_call_with(task, call, special_port, MACH_MSG_TYPE_COPY_SEND, NULL);
 }
 
 /* ---- registered ports */
@@ -149,43 +141,43 @@ static kern_return_t ports_copyin(struct thread *caller, const mach_port_name_t 
 	return r;
 }
 
+/* The rights that the names in the caller's memory stand for. */
+static kern_return_t ports_read(struct thread *caller, mach_port_array_t ports, unsigned n, struct right *rights)
+{
+	mach_port_name_t names[TASK_PORT_REGISTER_MAX];
+
+	if (n > TASK_PORT_REGISTER_MAX)
+		return KERN_INVALID_ARGUMENT;
+	if (!user_read(names, ports, n * sizeof *names))
+		return KERN_INVALID_ADDRESS;
+	return ports_copyin(caller, names, n, rights);
+}
+
 kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_port_set,
 				  mach_msg_type_number_t init_port_setCnt)
 {
-	mach_port_name_t names[TASK_REGISTERED_MAX];
-	struct right rights[TASK_REGISTERED_MAX];
-	struct target target;
-	kern_return_t r;
+	struct right dest, rights[TASK_PORT_REGISTER_MAX];
+	struct call call = { .op = CALL_TASK_REGISTER, .n_rights = init_port_setCnt, .rights = rights };
+	struct thread *caller = thread_self();
+	kern_return_t r = target_open(caller, target_task, &dest);
 
-	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
 	if (r)
 		return r;
-	if (init_port_setCnt > TASK_REGISTERED_MAX)
-		r = KERN_INVALID_ARGUMENT;
-	else if (!user_read(names, init_port_set, init_port_setCnt * sizeof *names))
-		r = KERN_INVALID_ADDRESS;
-	if (r) {
-		target_close(&target);
-		return r;
-	}
-	r = ports_copyin(target.caller, names, init_port_setCnt, rights);
-	if (!r) {
-		r = task_register(target.task, rights, init_port_setCnt);
-		for (unsigned i = 0; r && i < init_port_setCnt; i++)
-			right_destroy(&rights[i]);
-	}
-	target_close(&target);
+	r = ports_read(caller, init_port_set, init_port_setCnt, rights);
+	if (!r)
+		return target_ask(caller, &dest, &call, NULL);
+	right_destroy(&dest);
 	return r;
 }
 
 /* Names for all rights, or for none. Takes the rights. */
-static kern_return_t ports_copyout(struct thread *caller, struct right *rights, mach_port_name_t *names)
+static kern_return_t ports_copyout(struct thread *caller, struct right *rights, unsigned n, mach_port_name_t *names)
 {
 	kern_return_t r = KERN_SUCCESS;
 
-	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
+	for (unsigned i = 0; i < n; i++)
 		r = result_copyout(caller, &rights[i], &names[i]) ?: r;
-	for (int i = 0; r && i < TASK_REGISTERED_MAX; i++)
+	for (unsigned i = 0; r && i < n; i++)
 		if (MACH_PORT_VALID(names[i]))
 			name_deallocate(caller->task->space, names[i]);
 	return r;
@@ -194,30 +186,26 @@ static kern_return_t ports_copyout(struct thread *caller, struct right *rights, 
 kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port_set,
 				mach_msg_type_number_t *init_port_setCnt)
 {
-	struct right rights[TASK_REGISTERED_MAX];
-	struct memory memory;
-	struct target target;
+	struct thread *caller = thread_self();
+	struct answer answer;
+	struct memory names;
 	kern_return_t r;
 
 	if (!result_is_writable(init_port_set, sizeof *init_port_set) ||
 	    !result_is_writable(init_port_setCnt, sizeof *init_port_setCnt))
 		return KERN_INVALID_ADDRESS;
-	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
-	if (r)
-		return r;
-	memory = memory_new(TASK_REGISTERED_MAX * sizeof(mach_port_name_t));
-	if (memory.address)
-		task_get_registered(target.task, rights);
-	target_close(&target);
-	if (!memory.address)
+	names = memory_new(TASK_REGISTERED_MAX * sizeof(mach_port_name_t));
+	if (!names.address)
 		return KERN_RESOURCE_SHORTAGE;
-	r = ports_copyout(target.caller, rights, memory.address);
+	r = target_call(target_task, CALL_OF(CALL_TASK_LOOKUP), &answer);
+	if (!r)
+		r = ports_copyout(caller, answer.rights, answer.n_rights, names.address);
 	if (r) {
-		memory_drop(&memory);
+		memory_drop(&names);
 		return r;
 	}
-	*init_port_set = memory_give(&memory, target.caller->task);
-	*init_port_setCnt = TASK_REGISTERED_MAX;
+	*init_port_set = memory_give(&names, caller->task);
+	*init_port_setCnt = answer.n_rights;
 	return KERN_SUCCESS;
 }
 
@@ -225,12 +213,24 @@ kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port
 
 kern_return_t thread_abort(thread_t target_thread)
 {
-	return thread_interrupt(thread_self(), target_thread);
+	struct thread *self = thread_self();
+	struct right dest;
+	kern_return_t r = target_open(self, target_thread, &dest);
+
+	if (r)
+		return r;
+	if (dest.port != self->object.port)
+		return target_ask(self, &dest, CALL_OF(CALL_THREAD_ABORT), NULL);
+	right_destroy(&dest);
+	return KERN_INVALID_ARGUMENT;
 }
 
 kern_return_t thread_terminate(thread_t target_thread)
 {
-	return thread_kill(thread_self(), target_thread);
+	kern_return_t r = target_call(target_thread, CALL_OF(CALL_THREAD_TERMINATE), NULL);
+
+	thread_check_terminated(thread_self()); /* it may be the caller */
+	return r;
 }
 
 /* The way back is named first: without that, nobody goes anywhere. */
@@ -294,21 +294,20 @@ static kern_return_t thread_start(struct thread *thread, pthread_t *pthread, voi
 
 kern_return_t portunus_thread_create(task_t task, pthread_t *thread, void *(*start)(void *), void *arg)
 {
-	struct target target;
+	struct task *within;
 	struct thread *new;
 	kern_return_t r;
 
 	if (!start || !result_is_writable(thread, sizeof *thread))
 		return KERN_INVALID_ARGUMENT;
-	r = target_open(&target, task, KERN_INVALID_ARGUMENT);
-	if (r)
+	thread_check_terminated(thread_self());
+	if (task_lookup(thread_self()->task, task, &within))
 		return KERN_INVALID_ARGUMENT;
-	new = thread_new(task_ref(target.task));
-	if (!new)
-		task_unref(target.task);
-	target_close(&target);
-	if (!new)
+	new = thread_new(within);
+	if (!new) {
+		task_unref(within);
 		return KERN_RESOURCE_SHORTAGE;
+	}
 	r = thread_start(new, thread, start, arg);
 	if (r)
 		thread_discard(new);

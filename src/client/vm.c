@@ -20,34 +20,22 @@ __attribute__((constructor(101))) static void vm_init(void)
 
 kern_return_t vm_allocate(vm_task_t target_task, vm_address_t *address, vm_size_t size, boolean_t anywhere)
 {
-	vm_address_t where;
-	struct target target;
+	struct answer answer;
 	kern_return_t r;
 
 	usercopy_renew();
 	if (!result_is_writable(address, sizeof *address))
 		return KERN_INVALID_ADDRESS;
-	where = *address;
-	r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
-	if (r)
-		return r;
-	r = memory_allocate(target.task, &where, size, anywhere);
-	target_close(&target);
+	r = target_call(target_task, CALL_OF(CALL_VM_ALLOCATE, *address, size, anywhere != 0), &answer);
 	if (!r)
-		*address = where;
+		*address = answer.numbers[0];
 	return r;
 }
 
 kern_return_t vm_deallocate(vm_task_t target_task, vm_address_t address, vm_size_t size)
 {
-	struct target target;
-	kern_return_t r = target_open(&target, target_task, KERN_INVALID_ARGUMENT);
-
-	if (r)
-		return r;
-	r = memory_deallocate(address, size);
-	target_close(&target);
-	return r;
+	return target_own(target_task) ? memory_deallocate(address, size)
+				       : target_call(target_task, CALL_OF(CALL_VM_DEALLOCATE, address, size), NULL);
 }
 
 kern_return_t host_get_time(host_t host, time_value_t *current_time)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel/image.h"
 
+#include <assert.h>
 #include <mach/mig_errors.h>
 #include <mach/notify.h>
 #include <portunus/abi.h>
@@ -180,16 +181,63 @@ void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value
 	memcpy(notice->image + image_notice_offset(), &value, sizeof value);
 }
 
-void image_write_bad_id(struct message *reply, mach_msg_id_t request_id)
+void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t result)
 {
 	mig_reply_header_t bytes;
 
 	memset(&bytes, 0, sizeof bytes);
-	bytes.Head.msgh_id = request_id + 100;
+	bytes.Head.msgh_id = id;
 	bytes.RetCodeType.msgt_name = MACH_MSG_TYPE_INTEGER_32;
 	bytes.RetCodeType.msgt_size = 32;
 	bytes.RetCodeType.msgt_number = 1;
 	bytes.RetCodeType.msgt_inline = true;
-	bytes.RetCode = MIG_BAD_ID;
+	bytes.RetCode = result;
+	reply->size = sizeof bytes;
 	memcpy(reply->image, &bytes, sizeof bytes);
+}
+
+/* Returns the size of the short form; 0: the number does not fit into it. */
+static uint32_t write_short_type(unsigned char *to, const struct descriptor *d)
+{
+	mach_msg_type_t type;
+
+	memset(&type, 0, sizeof type);
+	type.msgt_name = (unsigned char)d->type;
+	type.msgt_size = (unsigned char)d->size;
+	type.msgt_number = (mach_msg_type_number_t)d->number;
+	type.msgt_inline = d->is_inline;
+	type.msgt_deallocate = !d->is_inline;
+	memcpy(to, &type, sizeof type);
+	return type.msgt_number == d->number ? sizeof type : 0;
+}
+
+static uint32_t write_long_type(unsigned char *to, const struct descriptor *d)
+{
+	mach_msg_type_long_t type;
+
+	memset(&type, 0, sizeof type);
+	type.msgtl_name = (unsigned char)d->type;
+	type.msgtl_size = (unsigned char)d->size;
+	type.msgtl_number = (mach_msg_type_number_t)d->number;
+	type.msgtl_header.msgt_inline = d->is_inline;
+	type.msgtl_header.msgt_longform = true;
+	type.msgtl_header.msgt_deallocate = !d->is_inline;
+	memcpy(to, &type, sizeof type);
+	return sizeof type;
+}
+
+void image_append(struct message *m, struct descriptor *d)
+{
+	uint32_t size;
+
+	d->at = m->size;
+	assert(d->at + sizeof(mach_msg_type_long_t) <= m->capacity);
+	size = write_short_type(m->image + d->at, d);
+	if (!size)
+		size = write_long_type(m->image + d->at, d);
+	d->data = d->at + size;
+	d->length = d->number * d->size / 8;
+	d->end = align_up(d->data + (d->is_inline ? d->length : sizeof(void *)));
+	assert(d->end <= m->capacity);
+	m->size = d->end;
 }

@@ -40,5 +40,8 @@ uint32_t image_notice_size(mach_msg_id_t id);
 uint32_t image_notice_offset(void); /* of the name or count, and of a receive right */
 void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value);
 
-/* MIG's reply to a request with an unknown id (mig_reply_header_t). */
-void image_write_bad_id(struct message *reply, mach_msg_id_t request_id);
+/* How every reply begins, and all of it if @result is an error (mig_reply_header_t). */
+void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t result);
+/* Appends the descriptor of an item of a given type, size and number, inline or not, and room for its data, within the
+ * capacity of @m; sets the offsets in @d. */
+void image_append(struct message *m, struct descriptor *d);

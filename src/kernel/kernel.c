@@ -38,6 +38,12 @@ void kernel_tell_leaving(void)
 		kernel.hooks.thread_leaves();
 }
 
+void kernel_tell_process_ends(void)
+{
+	if (kernel.hooks.process_ends)
+		kernel.hooks.process_ends();
+}
+
 static void kernel_thread_ends(void *thread)
 {
 	thread_exit(thread);

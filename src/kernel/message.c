@@ -71,7 +71,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
-	m->is_circular = m->is_complex = m->has_payload = false;
+	m->is_circular = m->is_complex = m->is_foreign = m->has_payload = false;
 	count_add(messages, 1);
 }
 

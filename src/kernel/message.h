@@ -55,6 +55,7 @@ struct message {
 	unsigned cpu;	    /* on which the sender ran */
 	bool is_circular;   /* carries a receive right that could never be received */
 	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
+	bool is_foreign;    /* came from another process */
 	uint8_t n_hops;	    /* how often it was sent on after its port had moved to another node */
 
 	/* written when it is received */

@@ -2,16 +2,10 @@
 #include "kernel/object.h"
 
 #include <assert.h>
-#include <mach/mig_errors.h>
-#include <string.h>
 
-#include "kernel/after.h"
-#include "kernel/image.h"
-#include "kernel/message.h"
 #include "kernel/name.h"
 #include "kernel/port.h"
 #include "kernel/right.h"
-#include "kernel/send.h"
 #include "kernel/space.h"
 
 bool object_init(struct object *object, enum object_type type)
@@ -37,24 +31,6 @@ void object_deinit(struct object *object)
 	assert(port_is_dead(object->port));
 	port_unref(object->port);
 	object->port = NULL;
-}
-
-/* MIG's reply for a request that nobody knows. */
-static void object_answer_bad_id(struct message *request)
-{
-	struct message *reply = message_new_certain(sizeof(mig_reply_header_t));
-
-	image_write_bad_id(reply, request->header.msgh_id);
-	reply->dest = request->reply;
-	request->reply.port = NULL;
-	send_always(reply);
-}
-
-void object_deliver(struct message *m)
-{
-	if (right_is_valid(&m->reply))
-		object_answer_bad_id(m);
-	message_destroy(m);
 }
 
 static kern_return_t object_lock_port(struct port *p, enum object_type type, struct object **object)

@@ -8,7 +8,6 @@
 
 #include "kernel/right.h"
 
-struct message;
 struct port;
 struct space;
 
@@ -26,9 +25,6 @@ bool object_init(struct object *object, enum object_type type);
 void object_end(struct object *object);
 /* Gives back the port of an object that has ended. */
 void object_deinit(struct object *object);
-
-/* A message came for a kernel object. Takes it; answers MIG_BAD_ID where an answer is possible. */
-void object_deliver(struct message *m);
 
 /* Finds the object behind a send right. On success its port is locked, which keeps the object alive.
  *   MACH_SEND_INVALID_DEST   the name holds no send right to a living port

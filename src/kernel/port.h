@@ -33,7 +33,7 @@ struct proxy;
 enum port_where {
 	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
 	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
-	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to object_deliver() */
+	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to call_serve() */
 	PORT_IS_PROXY, /* proxy: another node has the receive right; messages go to remote_ops.transmit(), n_queued counts
 			  * those of ours that are not known to have been received, and qlimit is the other node's */
 	PORT_IS_DEAD, /* final */

@@ -6,9 +6,9 @@
 
 #include "kernel/accept.h"
 #include "kernel/after.h"
+#include "kernel/callmsg.h"
 #include "kernel/message.h"
 #include "kernel/notify.h"
-#include "kernel/object.h"
 #include "kernel/port.h"
 #include "kernel/portset.h"
 #include "kernel/receive.h"
@@ -141,7 +141,7 @@ static bool send_is_elsewhere(struct port *p, struct message *m)
 		return true;
 	}
 	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
-		object_deliver(m);
+		call_serve(m);
 		return true;
 	}
 	return false;

@@ -60,7 +60,8 @@ static void task_inherit(struct task *task, struct task *parent)
 {
 	lock_take(&parent->lock);
 	task->bootstrap = right_copy(&parent->bootstrap);
-	for (int i = 0; i < TASK_REGISTERED_MAX; i++)
+	task->n_registered = parent->n_registered;
+	for (unsigned i = 0; i < task->n_registered; i++)
 		task->registered[i] = right_copy(&parent->registered[i]);
 	lock_drop(&parent->lock);
 }
@@ -107,21 +108,33 @@ void task_unref(struct task *task)
 	free(task);
 }
 
+/* Puts @n rights in the place of those that are registered, of which it returns the number. */
+static unsigned task_exchange_registered_locked(struct task *task, const struct right *rights, unsigned n,
+						struct right *old)
+{
+	unsigned n_old = task->n_registered;
+
+	for (unsigned i = 0; i < n_old; i++)
+		old[i] = task->registered[i];
+	for (unsigned i = 0; i < n; i++)
+		task->registered[i] = rights[i];
+	task->n_registered = n;
+	return n_old;
+}
+
 static void task_drop_special_ports(struct task *task)
 {
 	struct right rights[TASK_REGISTERED_MAX + 2];
+	unsigned n;
 
 	lock_take(&task->lock);
-	for (int i = 0; i < TASK_REGISTERED_MAX; i++) {
-		rights[i] = task->registered[i];
-		task->registered[i].port = NULL;
-	}
-	rights[TASK_REGISTERED_MAX] = task->bootstrap;
+	n = task_exchange_registered_locked(task, NULL, 0, rights);
+	rights[n++] = task->bootstrap;
 	task->bootstrap.port = NULL;
-	rights[TASK_REGISTERED_MAX + 1] = task->kernel_port;
+	rights[n++] = task->kernel_port;
 	task->kernel_port.port = NULL;
 	lock_drop(&task->lock);
-	for (int i = 0; i < TASK_REGISTERED_MAX + 2; i++)
+	for (unsigned i = 0; i < n; i++)
 		right_destroy(&rights[i]);
 }
 
@@ -200,29 +213,29 @@ kern_return_t task_set_special(struct task *task, int which, struct right *right
 kern_return_t task_register(struct task *task, struct right *rights, unsigned n)
 {
 	struct right old[TASK_REGISTERED_MAX];
+	unsigned n_old = 0;
 	bool is_dead;
 
 	assert(n <= TASK_REGISTERED_MAX);
 	lock_take(&task->lock);
 	is_dead = task->is_dead;
-	for (unsigned i = 0; i < TASK_REGISTERED_MAX && !is_dead; i++) {
-		old[i] = task->registered[i];
-		task->registered[i] = i < n ? rights[i] : (struct right){ NULL, RIGHT_SEND };
-	}
+	if (!is_dead)
+		n_old = task_exchange_registered_locked(task, rights, n, old);
 	lock_drop(&task->lock);
-	if (is_dead)
-		return KERN_INVALID_ARGUMENT;
-	for (unsigned i = 0; i < TASK_REGISTERED_MAX; i++)
+	for (unsigned i = 0; i < n_old; i++)
 		right_destroy(&old[i]);
-	return KERN_SUCCESS;
+	return is_dead ? KERN_INVALID_ARGUMENT : KERN_SUCCESS;
 }
 
-void task_get_registered(struct task *task, struct right *rights)
+unsigned task_get_registered(struct task *task, struct right *rights)
 {
+	unsigned n;
+
 	lock_take(&task->lock);
-	for (int i = 0; i < TASK_REGISTERED_MAX; i++) {
-		rights[i] = right_copy(&task->registered[i]);
-		rights[i].kind = RIGHT_SEND;
-	}
+	for (n = 0; n < task->n_registered; n++)
+		rights[n] = right_copy(&task->registered[n]);
 	lock_drop(&task->lock);
+	while (n < TASK_PORT_REGISTER_MAX)
+		rights[n++] = (struct right){ NULL, RIGHT_SEND };
+	return n;
 }

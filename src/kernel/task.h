@@ -16,7 +16,9 @@
 #include "platform/list.h"
 #include "platform/lock.h"
 
-#define TASK_REGISTERED_MAX TASK_PORT_REGISTER_MAX
+/* A task that begins life with rights given to it finds them registered, in order: more than mach_ports_register() can
+ * set (TASK_PORT_REGISTER_MAX). */
+#define TASK_REGISTERED_MAX 64
 
 struct space;
 
@@ -29,6 +31,7 @@ struct task {
 	struct list registry_link; /* in the list of all living tasks, under a lock of its own */
 	struct list threads;	   /* thread.task_link: those acting in the task */
 	struct right kernel_port, bootstrap;
+	unsigned n_registered;
 	struct right registered[TASK_REGISTERED_MAX];
 };
 
@@ -49,4 +52,6 @@ kern_return_t task_lookup(struct task *self, mach_port_name_t name, struct task 
 kern_return_t task_get_special(struct task *task, int which, struct right *right);
 kern_return_t task_set_special(struct task *task, int which, struct right *right);
 kern_return_t task_register(struct task *task, struct right *rights, unsigned n);
-void task_get_registered(struct task *task, struct right *rights);
+/* Copies of them, into room for TASK_REGISTERED_MAX; returns how many: those that were set, or TASK_PORT_REGISTER_MAX
+ * with null rights behind them. */
+unsigned task_get_registered(struct task *task, struct right *rights);

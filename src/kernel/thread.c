@@ -177,35 +177,15 @@ void thread_interrupt_all_locked(struct task *task)
 		waiter_cancel(&thread->waiter, WAITER_INTERRUPTED);
 }
 
-kern_return_t thread_interrupt(struct thread *self, mach_port_name_t name)
+void thread_interrupt(struct thread *thread)
 {
-	struct object *object;
-	kern_return_t r = object_lock(self->task->space, name, OBJECT_THREAD, &object);
-
-	if (r)
-		return r;
-	if (object == &self->object)
-		r = KERN_INVALID_ARGUMENT;
-	else
-		waiter_cancel(&container_of(object, struct thread, object)->waiter, WAITER_INTERRUPTED);
-	lock_drop(&object->port->lock);
-	return r;
+	waiter_cancel(&thread->waiter, WAITER_INTERRUPTED);
 }
 
-kern_return_t thread_kill(struct thread *self, mach_port_name_t name)
+void thread_kill(struct thread *thread)
 {
-	struct object *object;
-	kern_return_t r = object_lock(self->task->space, name, OBJECT_THREAD, &object);
-	struct thread *thread;
-
-	if (r)
-		return r;
-	thread = container_of(object, struct thread, object);
 	atomic_store(&thread->is_terminated, true);
 	waiter_cancel(&thread->waiter, WAITER_INTERRUPTED);
-	lock_drop(&object->port->lock);
-	thread_check_terminated(self);
-	return KERN_SUCCESS;
 }
 
 struct right thread_find(pthread_t pthread)

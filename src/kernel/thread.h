@@ -63,9 +63,10 @@ void thread_check_terminated(struct thread *thread);
 /* Ends the wait of every thread in the task, whose lock is held. */
 void thread_interrupt_all_locked(struct task *task);
 
-/* thread_abort(), thread_terminate(). KERN_INVALID_ARGUMENT: no thread, or oneself; MACH_SEND_INVALID_DEST */
-kern_return_t thread_interrupt(struct thread *self, mach_port_name_t name);
-kern_return_t thread_kill(struct thread *self, mach_port_name_t name);
+/* thread_abort(), thread_terminate(), of a thread that lives: its port, say, is locked. The thread itself may be the one
+ * that kills it; it then ends at its next call. */
+void thread_interrupt(struct thread *thread);
+void thread_kill(struct thread *thread);
 /* Every thread that waits looks again at how it should (waiter_nudge()). */
 void thread_nudge_all(void);
 /* A naked send right to the port of a pthread; its port is NULL if there is none. */

@@ -264,6 +264,7 @@ static bool read_message(struct arrival *a, const struct frame_message *f)
 	m->is_complex = f->flags & MESSAGE_IS_COMPLEX;
 	m->n_hops = f->n_hops;
 	m->cpu = ring_cpu(&a->from->ring);
+	m->is_foreign = true;
 	if (!read_reply(a) || !reader_read(&a->reader, m->image + sizeof m->header, f->body_size))
 		return false;
 	lock_take(&node.lock);

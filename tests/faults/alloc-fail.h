@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/target.h"
+
 struct scenario {
 	const char *name;
 	void (*run)(void); /* in a fresh task, with a second one called TASK_B; nothing needs to be given back */
@@ -48,6 +50,16 @@ bool is_unchanged(const char *call, uint64_t before);
 		uint64_t keep_before = picture(); \
 		if (!TRY(call) && (!is_unchanged(#call, keep_before) || !succeeds_now(#call, (call)))) \
 			return; \
+	} while (0)
+
+/* For a call that needs no memory where it is performed at once; a message to ask for it does. */
+#define SURE(call) \
+	do { \
+		if (target_is_always_sent_to) \
+			KEEP(call); \
+		else \
+			MUST((arm(), (call))); \
+		disarm(); \
 	} while (0)
 
 #endif

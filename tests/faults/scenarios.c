@@ -232,8 +232,7 @@ static void unused_send_once_rights(void)
 	for (int i = 0; i < 24; i++)
 		MUST(mach_port_extract_right(self, p, MACH_MSG_TYPE_MAKE_SEND_ONCE, &rights[i], &type));
 	for (int i = 0; i < 24; i++)
-		MUST((arm(), mach_port_deallocate(self, rights[i])));
-	disarm();
+		SURE(mach_port_deallocate(self, rights[i]));
 	for (int i = 0; i < 24; i++) {
 		MUST(fetch(p, 0, MACH_PORT_NULL));
 		expect(in.header.msgh_id == MACH_NOTIFY_SEND_ONCE, "no send-once notification");
@@ -440,8 +439,7 @@ static void death_of_a_port(void)
 
 	fill(p, 20);
 	request_all(self, p, notify);
-	MUST((arm(), mach_port_destroy(self, p)));
-	disarm();
+	SURE(mach_port_destroy(self, p));
 }
 
 static void death_of_a_task(void)
@@ -457,8 +455,7 @@ static void death_of_a_task(void)
 	}
 	MUST(mach_port_insert_right(TASK_B, 0x99, p, MACH_MSG_TYPE_MOVE_RECEIVE));
 	MUST(mach_port_extract_right(TASK_B, 0x99, MACH_MSG_TYPE_MAKE_SEND, &got, &type));
-	MUST((arm(), task_terminate(TASK_B)));
-	disarm();
+	SURE(task_terminate(TASK_B));
 }
 
 /* ---- tasks and threads */
