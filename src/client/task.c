@@ -12,6 +12,7 @@
 #include "kernel/name.h"
 #include "kernel/object.h"
 #include "kernel/right.h"
+#include "link/family.h"
 #include "platform/park.h"
 #include "platform/usercopy.h"
 
@@ -23,7 +24,7 @@ static void process_end(void)
 
 __attribute__((constructor)) static void task_set_hooks(void)
 {
-	static const struct kernel_hooks hooks = {
+	static const struct kernel_hooks hooks = { .thread_begins = family_join,
 		.thread_leaves = mig_reply_port_forget,
 		.process_ends = process_end,
 	};

@@ -208,7 +208,7 @@ static kern_return_t perform_create(struct task *parent, struct answer *answer)
 	return KERN_SUCCESS;
 }
 
-static kern_return_t perform_setup(struct task *task, const struct call *call)
+static kern_return_t perform_setup_rights(struct task *task, const struct call *call)
 {
 	struct right *bootstrap = &call->rights[0];
 	kern_return_t r = task_set_special(task, TASK_BOOTSTRAP_PORT, bootstrap);
@@ -217,6 +217,14 @@ static kern_return_t perform_setup(struct task *task, const struct call *call)
 		return r;
 	bootstrap->port = NULL; /* taken, also if the rest fails */
 	return task_register(task, bootstrap + 1, call->n_rights - 1);
+}
+
+static kern_return_t perform_setup(struct task *task, const struct call *call)
+{
+	kern_return_t r = perform_setup_rights(task, call);
+
+	atomic_store(&task->is_set_up, true);
+	return r;
 }
 
 static kern_return_t perform_on_task(struct task *task, const struct call *call, struct answer *answer)

@@ -32,6 +32,12 @@ void kernel_set_hooks(const struct kernel_hooks *hooks)
 	kernel.hooks = *hooks;
 }
 
+void kernel_tell_beginning(void)
+{
+	if (kernel.hooks.thread_begins)
+		kernel.hooks.thread_begins();
+}
+
 void kernel_tell_leaving(void)
 {
 	if (kernel.hooks.thread_leaves)

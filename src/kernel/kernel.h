@@ -16,6 +16,8 @@ struct object *kernel_host(void);
 struct kernel_hooks {
 	/* The calling thread is about to leave the task it acts in, for another or for good. */
 	void (*thread_leaves)(void);
+	/* A thread is about to make its first call. */
+	void (*thread_begins)(void);
 	/* Another process has terminated the root task, and has its answer: this process is to end. */
 	void (*process_ends)(void);
 };
@@ -23,6 +25,7 @@ struct kernel_hooks {
 void kernel_set_hooks(const struct kernel_hooks *hooks);
 
 void kernel_tell_leaving(void);
+void kernel_tell_beginning(void);
 void kernel_tell_process_ends(void);
 /* thread_exit(@thread) will run when the calling pthread ends. */
 void kernel_at_thread_exit(struct thread *thread);

@@ -234,7 +234,7 @@ static void item_clear(struct item *item)
 }
 
 /* What another node sent and nobody received. */
-static void message_leave_origin(struct message *m)
+void message_leave_origin(struct message *m)
 {
 	lock_take(&m->dest.port->lock);
 	remote.ops.note_received_locked(m->origin);

@@ -89,6 +89,10 @@ void message_free(struct message *m);
  * a receive right that dies) are destroyed after it, not within it, so depth costs no stack. */
 void message_destroy(struct message *m);
 
+/* It is received, or will never be, from the queue that another node sent it to: the sender is told. Its destination right
+ * is still in it. */
+void message_leave_origin(struct message *m);
+
 /* A further item, zeroed; NULL: no memory. */
 struct item *message_add_item(struct message *m);
 /* The item's n_rights ports; item_alloc_ports() makes the room. False: no memory. */

@@ -141,6 +141,8 @@ static bool send_is_elsewhere(struct port *p, struct message *m)
 		return true;
 	}
 	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
+		if (m->origin)
+			message_leave_origin(m); /* there is no queue */
 		call_serve(m);
 		return true;
 	}

@@ -145,6 +145,7 @@ struct thread *thread_self_slow(void)
 	if (!thread)
 		abort();
 	thread_adopt(thread);
+	kernel_tell_beginning();
 	return thread;
 }
 

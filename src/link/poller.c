@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@
 enum {
 	HOT_MAX = 32,
 	EVENTS_MAX = 64,
-	GREETING_MS = 10000,
+	AWAIT_MS = 30000, /* for a peer that is to come; then the caller goes on without */
+	AWAIT_STEP_MS = 100,
 };
 
 /* A thread that waits while another has the role. */
@@ -383,25 +385,26 @@ enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline,
 	return atomic_load_explicit(&w->state, memory_order_acquire);
 }
 
-bool poller_await_greeting(struct link *link)
+bool poller_await(bool (*is_done)(void *what), void *what)
 {
-	struct deadline deadline = deadline_after_ms(GREETING_MS);
+	struct deadline deadline = deadline_after_ms(AWAIT_MS);
 	struct epoll_event events[EVENTS_MAX];
 
-	while (link->state == LINK_GREETING && !deadline_passed(&deadline)) {
+	while (!is_done(what) && !deadline_passed(&deadline)) {
+		struct deadline soon = deadline_after_ms(AWAIT_STEP_MS);
 		int n;
 
 		if (!role_try()) {
-			poller_kick();
-			sched_yield();
+			sched_yield(); /* whoever has the role does our work */
 			continue;
 		}
-		n = wait_events(events, &deadline);
+		n = wait_events(events, &soon);
 		if (n > 0)
 			service_all(events, n);
+		(void)drain_hot();
 		role_drop();
 	}
-	return link->state == LINK_LIVE;
+	return is_done(what);
 }
 
 /* ---- the background thread ---------------------------------------------------------------------------------------- */

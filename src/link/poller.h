@@ -33,9 +33,9 @@ bool poller_watch(struct link *link);
 /* By the holder of the role: not any more. */
 void poller_unwatch(struct link *link);
 
-/* Takes in what comes until the greeting of @link is done. False: the peer is gone, or has not greeted within seconds. The
- * caller has a reference. */
-bool poller_await_greeting(struct link *link);
+/* Takes in what comes until @is_done(@what). False: it is not, after some seconds. For a thread that makes links, and can
+ * not receive yet. */
+bool poller_await(bool (*is_done)(void *what), void *what);
 
 /* remote_ops */
 void poller_look(bool thoroughly);
