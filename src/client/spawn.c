@@ -23,11 +23,11 @@ extern char **environ;
 struct start {
 	const struct portunus_spawn *how;
 	char *const *argv;
-	char **envp;	    /* with our variable */
-	char variable[64];  /* PORTUNUS_PARENT=... */
+	char **envp;	   /* with our variable */
+	char variable[64]; /* PORTUNUS_PARENT=... */
 	char *own_argv[2];
 	int child_socket;
-	uint32_t number;    /* of the child as a node */
+	uint32_t number; /* of the child as a node */
 	pid_t pid;
 	int error;
 };
@@ -62,7 +62,8 @@ static void *start_in_private(void *arg)
 		start->error = errno;
 		return NULL;
 	}
-	start->error = posix_spawnp(&start->pid, how->path, how->file_actions, how->attributes, start->argv, start->envp);
+	start->error =
+		posix_spawnp(&start->pid, how->path, how->file_actions, how->attributes, start->argv, start->envp);
 	return NULL;
 }
 
@@ -95,7 +96,8 @@ static mach_msg_type_name_t disposition_of(const struct portunus_spawn *how, uns
 
 static kern_return_t check(const struct portunus_spawn *how)
 {
-	if (!how || !how->path || how->flags || how->n_ports > PORTUNUS_SPAWN_PORTS_MAX || (how->n_ports && !how->ports))
+	if (!how || !how->path || how->flags || how->n_ports > PORTUNUS_SPAWN_PORTS_MAX ||
+	    (how->n_ports && !how->ports))
 		return KERN_INVALID_ARGUMENT;
 	for (unsigned i = 0; i < how->n_ports; i++)
 		if (right_kind_of(disposition_of(how, i)) != RIGHT_SEND)

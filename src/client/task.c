@@ -24,7 +24,8 @@ static void process_end(void)
 
 __attribute__((constructor)) static void task_set_hooks(void)
 {
-	static const struct kernel_hooks hooks = { .thread_begins = family_join,
+	static const struct kernel_hooks hooks = {
+		.thread_begins = family_join,
 		.thread_leaves = mig_reply_port_forget,
 		.process_ends = process_end,
 	};

@@ -72,6 +72,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
 	m->is_circular = m->is_complex = m->is_foreign = m->has_payload = false;
+	m->is_relayed = m->is_request = false;
 	count_add(messages, 1);
 }
 

@@ -106,6 +106,19 @@ static void request_replace(struct message **slot, struct message *notice, struc
 	*slot = notice;
 }
 
+void notify_request_port(struct port *p, mach_msg_id_t id, struct message *notice, struct right *previous)
+{
+	bool is_alive;
+
+	lock_take(&p->lock);
+	is_alive = !port_is_dead(p);
+	if (is_alive)
+		request_replace(id == MACH_NOTIFY_NO_SENDERS ? &p->no_senders : &p->port_destroyed, notice, previous);
+	lock_drop(&p->lock);
+	if (!is_alive)
+		notice_abandon(notice);
+}
+
 static kern_return_t request_port_destroyed(struct space *space, mach_port_name_t name, mach_port_mscount_t sync,
 					    struct message *notice, struct right *previous)
 {

@@ -43,5 +43,8 @@ void notify_send_once(struct port *p);
 kern_return_t notify_request(struct space *space, mach_port_name_t name, mach_msg_id_t id, mach_port_mscount_t sync,
 			     const struct right *notify, struct right *previous);
 
+/* The same for a port that came with its request (id no-senders or port-destroyed) from elsewhere. */
+void notify_request_port(struct port *p, mach_msg_id_t id, struct message *notice, struct right *previous);
+
 /* Makes @notice, armed, the dead-name request of a name that has none. False: its port has died meanwhile. */
 bool notify_attach_locked(struct name *name, struct message *notice);

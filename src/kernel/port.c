@@ -185,6 +185,15 @@ void port_make_send_once_locked(struct port *p)
 	p->n_refs++;
 }
 
+void port_add_rights(struct port *p, uint32_t n_sends, uint32_t n_onces)
+{
+	lock_take(&p->lock);
+	p->n_srights += n_sends;
+	p->n_sorights += n_onces;
+	p->n_refs += n_sends + n_onces;
+	lock_drop(&p->lock);
+}
+
 struct message *port_drop_send_locked(struct port *p)
 {
 	struct message *notice = p->no_senders;
@@ -241,6 +250,9 @@ static void port_die_locked(struct port *p, struct remains *remains)
 	port_set_where_locked(p, PORT_IS_DEAD);
 	p->n_queued = 0;
 	list_splice(&remains->messages, &p->messages);
+	if (p->held)
+		list_splice(&remains->messages, p->held);
+	p->held = NULL;
 	list_splice(&remains->dead_requests, &p->dead_requests);
 	remains->no_senders = p->no_senders;
 	p->no_senders = NULL;
@@ -283,6 +295,22 @@ void port_destroy(struct port *p)
 	if (remains.is_exported)
 		remote.ops.port_died(p);
 	port_unref(p);
+}
+
+void port_hold_locked(struct port *p, struct list *held)
+{
+	assert(!p->held);
+	list_init(held);
+	p->held = held;
+}
+
+void port_release_held_locked(struct port *p, struct after *after)
+{
+	struct list *held = p->held;
+
+	p->held = NULL;
+	if (held)
+		send_all_locked(p, held, after);
 }
 
 void port_set_qlimit_locked(struct port *p, uint32_t qlimit, struct after *after)

@@ -58,9 +58,12 @@ struct port {
 	uint32_t n_queued, qlimit;	/* messages; sends through send-once rights ignore the limit */
 	bool has_payload;
 	unsigned long payload;
-	struct list messages;	    /* message.port_link, oldest first */
-	struct list receivers;	    /* waiter.link: blocked, newest first; empty while the port is in a set */
-	struct list senders;	    /* waiter.link: blocked on a full queue, oldest first, each with its message */
+	struct list messages;  /* message.port_link, oldest first */
+	struct list receivers; /* waiter.link: blocked, newest first; empty while the port is in a set */
+	struct list senders;   /* waiter.link: blocked on a full queue, oldest first, each with its message */
+	struct list
+		*held; /* NULL mostly: messages that wait until those have come that were sent before them by way of the
+			    * port's former home; message.is_relayed ones do not */
 	struct portset *set;	    /* one reference */
 	struct list set_link;	    /* in set->members */
 	struct message *no_senders; /* the notices that were asked for, ready to be sent */
@@ -113,6 +116,9 @@ void port_make_send_locked(struct port *p);
 void port_copy_send_locked(struct port *p);
 void port_make_send_once_locked(struct port *p);
 
+/* Naked rights out of nothing, with their references: what another node says that it has given away. */
+void port_add_rights(struct port *p, uint32_t n_sends, uint32_t n_onces);
+
 /* One send right less, without its reference. Returns the no-senders notice to be sent if it was the last. */
 struct message *port_drop_send_locked(struct port *p);
 /* A naked send right with its reference. */
@@ -121,6 +127,10 @@ void port_drop_send(struct port *p);
 /* The receive right is gone: the port dies, or comes back to whoever asked for port-destroyed. Takes the reference of
  * the receive right, which is in the caller's hands. No lock may be held. */
 void port_destroy(struct port *p);
+
+/* Messages are held from now on, in a list of the caller's; and no more: what is held is delivered. */
+void port_hold_locked(struct port *p, struct list *held);
+void port_release_held_locked(struct port *p, struct after *after);
 
 /* Queue limit and the senders that it holds back. */
 void port_set_qlimit_locked(struct port *p, uint32_t qlimit, struct after *after);

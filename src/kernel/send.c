@@ -75,6 +75,11 @@ static void send_deliver_locked(struct port *p, struct message *m, struct after 
 {
 	struct portset *set = p->set;
 
+	if (__builtin_expect(p->held && !m->is_relayed, 0)) {
+		p->n_queued++;
+		list_append(p->held, &m->port_link);
+		return;
+	}
 	if (__builtin_expect(port_is_proxy(p), 0)) {
 		p->n_queued++;
 		after_transmit(after, m);
@@ -91,6 +96,15 @@ static void send_deliver_locked(struct port *p, struct message *m, struct after 
 		list_append(&set->messages, &m->set_link);
 	}
 	lock_drop(&set->lock);
+}
+
+void send_all_locked(struct port *p, struct list *messages, struct after *after)
+{
+	list_for_each(m, messages, struct message, port_link) {
+		list_unlink(&m->port_link);
+		p->n_queued--;
+		send_deliver_locked(p, m, after);
+	}
 }
 
 void send_admit_locked(struct port *p, struct after *after)

@@ -29,5 +29,8 @@ void send_always(struct message *m);
  * one has it, and it is in no queue any more. */
 bool send_offer_locked(struct port *p, struct list *receivers, struct message *m, struct after *after);
 
+/* Messages for the port, in order, that were counted in its queue and are in none. */
+void send_all_locked(struct port *p, struct list *messages, struct after *after);
+
 /* Lets blocked senders in as far as the limit allows. */
 void send_admit_locked(struct port *p, struct after *after);

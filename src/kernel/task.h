@@ -26,7 +26,7 @@ struct task {
 	struct object object;
 	atomic_uint n_refs;
 	atomic_bool is_dead;
-	atomic_bool is_set_up; /* CALL_TASK_SETUP has come, from who started this process */
+	atomic_bool is_set_up;	   /* CALL_TASK_SETUP has come, from who started this process */
 	struct space *space;	   /* one reference, for good */
 	struct lock lock;	   /* rank TASK: what follows */
 	struct list registry_link; /* in the list of all living tasks, under a lock of its own */

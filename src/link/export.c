@@ -8,26 +8,24 @@
 #include "kernel/port.h"
 #include "link/frame.h"
 #include "link/link.h"
+#include "link/proxy.h"
 
+/* The one by which new rights are granted. */
 static struct export *export_lookup_locked(const struct link *link, const struct port *port)
 {
 	struct export *x = port->exports;
 
-	while (x && x->link != link)
+	while (x && (x->link != link || x->moved_ticket || x->is_void))
 		x = x->next;
 	return x;
 }
 
-struct export *export_of_locked(struct link *link, struct port *port)
+static struct export *export_make_locked(struct link *link, struct port *port)
 {
-	struct export *x = export_lookup_locked(link, port);
+	struct export *x = certain_alloc(sizeof *x);
 
 	lock_assert_held(&node.lock);
-	if (x)
-		return x;
-	x = certain_alloc(sizeof *x);
 	*x = (struct export){ .noted.kind = NOTED_EXPORT, .link = link, .port = port };
-	x->index = table_add(&link->exports, x);
 	lock_take(&port->lock);
 	port_ref_locked(port);
 	x->told_limit = port->qlimit;
@@ -37,9 +35,33 @@ struct export *export_of_locked(struct link *link, struct port *port)
 	return x;
 }
 
+struct export *export_new_locked(struct link *link, struct port *port)
+{
+	struct export *x = export_make_locked(link, port);
+
+	x->index = table_add(&link->exports, x);
+	return x;
+}
+
+struct export *export_adopt_locked(struct link *link, uint32_t index, struct port *port)
+{
+	struct export *x = export_make_locked(link, port);
+
+	x->index = index;
+	sparse_set(&link->adopted_exports, index, x);
+	return x;
+}
+
+struct export *export_of_locked(struct link *link, struct port *port)
+{
+	struct export *x = export_lookup_locked(link, port);
+
+	return x ? x : export_new_locked(link, port);
+}
+
 struct export *export_find_locked(struct link *link, uint32_t index)
 {
-	return table_get(&link->exports, index);
+	return index & INDEX_IS_ADOPTED ? sparse_get(&link->adopted_exports, index) : table_get(&link->exports, index);
 }
 
 void export_grant_locked(struct export *x, const struct right *right)
@@ -62,8 +84,22 @@ bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right
 	return true;
 }
 
+/* The other end has what it gives from when the port was here; now that is where the other end is. */
+static void export_mint_locked(struct export *x, enum right_kind kind, struct right *right)
+{
+	*right = (struct right){ x->port, kind };
+	if (port_is_proxy(x->port))
+		proxy_mint_locked(x->port->proxy, kind);
+	else
+		port_add_rights(x->port, kind == RIGHT_SEND, kind == RIGHT_SEND_ONCE);
+}
+
 bool export_copy_send_locked(struct export *x, struct right *right)
 {
+	if (x->is_void) {
+		export_mint_locked(x, RIGHT_SEND, right);
+		return true;
+	}
 	if (x->sends == 0)
 		return false;
 	*right = (struct right){ x->port, RIGHT_SEND };
@@ -73,15 +109,28 @@ bool export_copy_send_locked(struct export *x, struct right *right)
 	return true;
 }
 
+bool export_use_once_locked(struct export *x, struct right *right)
+{
+	if (x->is_void) {
+		export_mint_locked(x, RIGHT_SEND_ONCE, right);
+		return true;
+	}
+	return export_withdraw_locked(x, RIGHT_SEND_ONCE, right);
+}
+
 bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right)
 {
 	struct export *x = export_find_locked(from, wire->value);
 
-	if (!x)
+	if (!x || (wire->kind != RIGHT_SEND && wire->kind != RIGHT_SEND_ONCE))
 		return false;
 	if (wire->form == WIRE_YOURS)
 		return wire->kind == RIGHT_SEND && export_copy_send_locked(x, right);
-	if (!export_withdraw_locked(x, wire->kind, right))
+	if (wire->form != WIRE_YOURS_MOVED)
+		return false;
+	if (x->is_void)
+		export_mint_locked(x, wire->kind, right);
+	else if (!export_withdraw_locked(x, wire->kind, right))
 		return false;
 	export_check_unused_locked(x);
 	return true;
@@ -94,7 +143,10 @@ static void export_unlink_locked(struct export *x)
 	while (*at != x)
 		at = &(*at)->next;
 	*at = x->next;
-	table_remove(&x->link->exports, x->index);
+	if (x->index & INDEX_IS_ADOPTED)
+		sparse_unset(&x->link->adopted_exports, x->index);
+	else
+		table_remove(&x->link->exports, x->index);
 	x->link = NULL;
 }
 
@@ -104,7 +156,7 @@ static bool export_is_over_locked(const struct export *x)
 	return !x->link && x->arrived == x->received && !x->noted.is_listed;
 }
 
-static void export_leave_locked(struct export *x)
+void export_leave_locked(struct export *x)
 {
 	struct port *port = x->port;
 	bool is_over;
@@ -122,16 +174,29 @@ static void export_leave_locked(struct export *x)
 
 void export_check_unused_locked(struct export *x)
 {
-	if (x->sends == 0 && x->onces == 0)
+	if (x->sends == 0 && x->onces == 0 && !x->moved_ticket && !x->is_void && !x->is_settling)
 		export_leave_locked(x);
+}
+
+/* The port has died: nobody counts what is held of it. */
+void export_discard_locked(struct export *x)
+{
+	if (!x->is_void) {
+		lock_take(&x->port->lock);
+		x->port->n_srights -= x->sends;
+		x->port->n_sorights -= x->onces;
+		x->port->n_refs -= x->sends + x->onces; /* not the last: there is the export's */
+		lock_drop(&x->port->lock);
+	}
+	export_leave_locked(x);
 }
 
 struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *onces)
 {
 	struct port *port = x->port;
 
-	*sends = x->sends;
-	*onces = x->onces;
+	*sends = x->is_void ? 0 : x->sends;
+	*onces = x->is_void ? 0 : x->onces;
 	x->sends = x->onces = 0;
 	lock_take(&port->lock);
 	port_ref_locked(port);

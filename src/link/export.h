@@ -35,13 +35,20 @@ struct export
 	uint32_t sends, onces;		  /* units */
 	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
 	uint32_t told_limit;		  /* of the port's queue */
-	uint64_t moved_ticket; /* not 0: the port is elsewhere, and the other end has been told so under this ticket */
+	/* migrate.h: a relay, because the port is elsewhere now; the other end has been told so under this ticket, which has
+	 * been deposited; or it is itself where the port is now, and the units are not ours any more */
+	uint64_t moved_ticket;
+	bool is_deposited, is_void;
+	bool is_settling; /* made for a holder that comes from the port's former home: its units are still to come */
 };
 
 /* All with node.lock held. */
 
 /* The export of a port to a link, made if there is none. */
 struct export *export_of_locked(struct link *link, struct port *port);
+/* One more, and one under an index that the other end has chosen. */
+struct export *export_new_locked(struct link *link, struct port *port);
+struct export *export_adopt_locked(struct link *link, uint32_t index, struct port *port);
 struct export *export_find_locked(struct link *link, uint32_t index); /* NULL: none */
 /* A unit more: takes the naked right (send or send-once, valid). */
 void export_grant_locked(struct export *x, const struct right *right);
@@ -49,11 +56,17 @@ void export_grant_locked(struct export *x, const struct right *right);
 bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right *right);
 /* A naked send right to what the other end holds send rights to. False: it holds none. */
 bool export_copy_send_locked(struct export *x, struct right *right);
+/* The send-once right that a message was sent through. */
+bool export_use_once_locked(struct export *x, struct right *right);
 /* A right that comes home, or that is to be granted to somebody else: *right is it. False: the other end has none. */
 struct wire_right;
 bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right);
 /* Ends the export if no unit is left. */
 void export_check_unused_locked(struct export *x);
+
+/* Out of the table, whatever units are left: they have been moved elsewhere, or go with a port that has died. */
+void export_leave_locked(struct export *x);
+void export_discard_locked(struct export *x);
 
 /* A message from the other end is about to be queued. */
 void export_note_arrival_locked(struct export *x, struct message *m);

@@ -88,7 +88,8 @@ __attribute__((constructor(102))) static void family_read_environment(void)
 
 	if (!value)
 		return;
-	if (sscanf(value, "%d:%8x:%16llx", &socket, &number, &parent_id) == 3 && fcntl(socket, F_SETFD, FD_CLOEXEC) == 0) {
+	if (sscanf(value, "%d:%8x:%16llx", &socket, &number, &parent_id) == 3 &&
+	    fcntl(socket, F_SETFD, FD_CLOEXEC) == 0) {
 		family.socket = socket;
 		family.number = number;
 		family.parent_id = parent_id;

@@ -77,7 +77,8 @@ struct wire_memory {
 enum {
 	MESSAGE_IS_COMPLEX = 1,
 	MESSAGE_HAS_DESCRIPTOR = 2, /* the message's own attachment is the next descriptor */
-	MESSAGE_IS_FORCED = 4,	    /* put into a full queue; its sender wants to know when it is taken out */
+	MESSAGE_IS_REQUEST =
+		4, /* a notification asked for of a port that is moving: its id, its right as reply right */
 };
 
 /* FRAME_MESSAGE. The reply right follows, then for each item of a complex body its rights, then its memory; then the
@@ -112,13 +113,15 @@ struct frame_ticket {
 	struct wire_ticket onward; /* OFFER, where right.form is WIRE_TICKET: that node will offer it, by my ticket */
 };
 
+/* An index with this bit was chosen by the end that is granted it: by the former home of a port that has moved. */
+#define INDEX_IS_ADOPTED 0x80000000u
+#define INDEX_NONE	 (~0u)
+
 /* FRAME_MOVE */
 struct frame_move {
 	struct frame header;
-	uint32_t index;	       /* mine: from now on a right of yours to a port of yours, that goes through me */
-	uint32_t yours;	       /* what you held of it, or ~0 */
-	uint32_t sends, onces; /* all rights to the port; mine and those that go through me */
-	uint32_t mscount, seqno, limit, n_queued;
+	uint32_t index;	       /* an adopted one, new: yours from now on, for the port that is yours from now on */
+	uint32_t mine;	       /* under which of mine you held rights to it, or INDEX_NONE */
+	uint32_t sends, onces; /* units of the new index: all rights to the port but yours */
+	uint32_t limit, unused;
 };
-
-#define FRAME_MAX_FIXED sizeof(struct frame_ticket)

@@ -147,7 +147,7 @@ static void deposit_keep_locked(uint64_t receiver, uint64_t giver, uint64_t numb
 
 /* Whether a node is linked to us or will be, after all introductions that @giver made have been read. Drops and retakes
  * node.lock. */
-static bool is_introduced_locked(struct link *giver, uint64_t id)
+bool handoff_is_introduced_locked(struct link *giver, uint64_t id)
 {
 	if (link_is_expected_locked(id))
 		return true;
@@ -163,13 +163,15 @@ bool handoff_take_deposit(struct link *from, const struct frame_ticket *f)
 	struct link *receiver;
 	bool ok;
 
+	if (f->right.kind == RIGHT_NONE)
+		return migrate_take_deposit(from, f);
 	if (f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE)
 		return false;
 	lock_take(&node.lock);
 	ok = export_take_locked(from, &f->right, &right);
-	if (ok && is_introduced_locked(from, f->node)) {
+	if (ok && handoff_is_introduced_locked(from, f->node)) {
 		receiver = link_find_locked(f->node);
-		if (receiver)
+		if (receiver && !migrate_is_in_limbo(right.port))
 			offer_locked(receiver, from->peer_id, f->number, &right);
 		else
 			deposit_keep_locked(f->node, from->peer_id, f->number, &right);
@@ -229,11 +231,19 @@ static void parked_release_locked(struct list *ready)
 	}
 }
 
+static void deliver(struct message *m)
+{
+	if (m->is_request)
+		migrate_deliver_request(m);
+	else
+		send_always(m);
+}
+
 static void deliver_all(struct list *ready)
 {
 	list_for_each(m, ready, struct message, port_link) {
 		list_unlink(&m->port_link);
-		send_always(m);
+		deliver(m);
 	}
 }
 
@@ -271,7 +281,7 @@ bool handoff_claim_locked(struct link *from, const struct wire_ticket *wire, enu
 	if (x)
 		return claim_offer_locked(x, place, parked);
 	*place_port(place) = PORT_DEAD;
-	if (!is_introduced_locked(from, wire->owner))
+	if (!handoff_is_introduced_locked(from, wire->owner))
 		return true;
 	x = meeting_new_locked(from->peer_id, wire->owner, wire->number, kind);
 	if (!x)
@@ -296,7 +306,7 @@ void handoff_deliver(struct link *from, struct message *m, struct parked *parked
 	lock_take(&node.lock);
 	if (list_is_empty(&node.parked) && !parked) {
 		lock_drop(&node.lock);
-		send_always(m);
+		deliver(m);
 		return;
 	}
 	is_held_back = parked_is_held_back_locked(parked ? parked : &here);
@@ -311,7 +321,7 @@ void handoff_deliver(struct link *from, struct message *m, struct parked *parked
 	if (is_held_back)
 		return;
 	free(parked); /* its last ticket has met its offer meanwhile */
-	send_always(m);
+	deliver(m);
 }
 
 /* What twalk_r() collects: meetings that a predicate chooses. */
@@ -403,7 +413,7 @@ static bool redirect_locked(struct link *owner, const struct frame_ticket *f, st
 		meeting_free_locked(z);
 		return true;
 	}
-	if (z || !is_introduced_locked(owner, f->onward.owner)) {
+	if (z || !handoff_is_introduced_locked(owner, f->onward.owner)) {
 		ticket_settle_locked(x, PORT_DEAD, ready);
 		return !z;
 	}
@@ -468,25 +478,41 @@ static bool is_unasked_of(const struct meeting *x, const void *owner)
 	return !x->has_offer && x->giver_is_gone && x->owner == *(const uint64_t *)owner;
 }
 
-void handoff_take_link(struct link *link)
+/* What may be offered to a node that is linked to us. */
+static void offer_deposits_locked(struct link *receiver)
 {
-	struct meeting *x;
-
-	lock_take(&node.lock);
 	list_for_each(deposit, &node.deposits, struct deposit, link) {
-		if (deposit->receiver != link->peer_id)
+		if (deposit->receiver != receiver->peer_id || migrate_is_in_limbo(deposit->right.port))
 			continue;
-		offer_locked(link, deposit->giver, deposit->number, &deposit->right);
+		offer_locked(receiver, deposit->giver, deposit->number, &deposit->right);
 		if (deposit->right.port)
 			right_drop_dead(&deposit->right);
 		list_unlink(&deposit->link);
 		free(deposit);
 	}
+}
+
+void handoff_retry_deposits(void)
+{
+	lock_take(&node.lock);
+	list_for_each(link, &node.all_links, struct link, node_link)
+		if (link->state == LINK_LIVE && !list_is_empty(&node.deposits))
+			offer_deposits_locked(link);
+	lock_drop(&node.lock);
+}
+
+void handoff_take_link(struct link *link)
+{
+	struct meeting *x;
+
+	lock_take(&node.lock);
+	offer_deposits_locked(link);
 	while ((x = meeting_select_locked(is_unasked_of, &link->peer_id))) {
 		x->giver_is_gone = false;
 		frame_send_ticket_locked(link, FRAME_QUERY, x->giver, x->number, NULL);
 	}
 	lock_drop(&node.lock);
+	migrate_take_link(link);
 }
 
 /* R hears of T's death. */

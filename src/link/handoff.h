@@ -44,6 +44,11 @@ bool handoff_take_deposit(struct link *from, const struct frame_ticket *f);
 bool handoff_take_offer(struct link *from, const struct frame_ticket *f);
 bool handoff_take_query(struct link *from, const struct frame_ticket *f);
 bool handoff_take_void(struct link *from, const struct frame_ticket *f);
+/* Whether a node is linked to us or will be, after all introductions that @giver made have been read. Drops and retakes
+ * node.lock. */
+bool handoff_is_introduced_locked(struct link *giver, uint64_t id);
+/* A port that was in limbo is not any more (migrate.h). */
+void handoff_retry_deposits(void);
 /* A greeting is done: what waited for that link goes on. */
 void handoff_take_link(struct link *link);
 /* A link is over, or its greeting failed: giver, owner or receiver is dead. */

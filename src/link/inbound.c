@@ -2,6 +2,7 @@
 #include "link/inbound.h"
 
 #include <assert.h>
+#include <mach/notify.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -229,6 +230,19 @@ static bool read_body(struct arrival *a)
 
 /* ---- messages ----------------------------------------------------------------------------------------------------- */
 
+/* A request for a port that is about to arrive. The send right that it seems to come through keeps the port counted. */
+static bool take_request_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
+{
+	struct port *port = migrate_announced_locked(from, f->index);
+
+	if (!port || m->reply.kind != RIGHT_SEND_ONCE ||
+	    (f->id != MACH_NOTIFY_NO_SENDERS && f->id != MACH_NOTIFY_PORT_DESTROYED))
+		return false;
+	port_add_rights(port, 1, 0);
+	m->dest = (struct right){ port, RIGHT_SEND };
+	return true;
+}
+
 /* The right that the message was sent through, and where it goes. */
 static bool take_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
 {
@@ -236,9 +250,10 @@ static bool take_dest_locked(struct link *from, const struct frame_message *f, s
 	struct right dest;
 
 	if (!x)
-		return migrate_take_dest_locked(from, f->index, m);
-	if (f->kind == RIGHT_SEND ? !export_copy_send_locked(x, &dest)
-				  : !export_withdraw_locked(x, RIGHT_SEND_ONCE, &dest))
+		return false;
+	if (m->is_request)
+		return take_request_dest_locked(from, f, m);
+	if (f->kind == RIGHT_SEND ? !export_copy_send_locked(x, &dest) : !export_use_once_locked(x, &dest))
 		return false;
 	m->dest = dest;
 	if (port_is_proxy(x->port)) {
@@ -265,6 +280,8 @@ static bool read_message(struct arrival *a, const struct frame_message *f)
 	m->n_hops = f->n_hops;
 	m->cpu = ring_cpu(&a->from->ring);
 	m->is_foreign = true;
+	m->is_relayed = f->index & INDEX_IS_ADOPTED;
+	m->is_request = f->flags & MESSAGE_IS_REQUEST;
 	if (!read_reply(a) || !reader_read(&a->reader, m->image + sizeof m->header, f->body_size))
 		return false;
 	lock_take(&node.lock);
@@ -313,16 +330,18 @@ static const char *take_message(struct link *from, struct reader r)
 
 /* ---- counts ------------------------------------------------------------------------------------------------------- */
 
-/* More send rights to what the peer has one of already. */
-static bool take_more_sends_locked(struct export *x, uint32_t n)
+/* More rights: to send, to what the peer has one of already; or what we ourselves had under way to it when the port that it
+ * is about moved from there to here. */
+static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sends, uint32_t n_onces)
 {
-	if (x->sends == 0 || x->sends + n > LINK_MAX_UNITS)
+	bool may_have_any = migrate_is_settling_locked(from, x->index);
+
+	if ((n_sends && x->sends == 0 && !may_have_any) || (n_onces && !may_have_any) ||
+	    n_sends > LINK_MAX_UNITS - x->sends || n_onces > LINK_MAX_UNITS - x->onces)
 		return false;
-	lock_take(&x->port->lock);
-	x->port->n_srights += n;
-	x->port->n_refs += n;
-	lock_drop(&x->port->lock);
-	x->sends += n;
+	port_add_rights(x->port, n_sends, n_onces);
+	x->sends += n_sends;
+	x->onces += n_onces;
 	return true;
 }
 
@@ -346,9 +365,14 @@ static bool take_count(struct link *from, const struct frame_index *f)
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
-	ok = x && x->sends >= n_less && x->onces >= n_gone && f->onces <= 0;
-	if (ok && f->sends > 0)
-		ok = take_more_sends_locked(x, (uint32_t)f->sends);
+	ok = x && x->sends >= n_less && x->onces >= n_gone;
+	if (ok && x->is_void) {
+		lock_drop(&node.lock); /* its own rights to its own port */
+		return true;
+	}
+	if (ok)
+		ok = take_more_locked(from, x, f->sends > 0 ? (uint32_t)f->sends : 0,
+				      f->onces > 0 ? (uint32_t)f->onces : 0);
 	if (ok) {
 		port = x->port;
 		x->sends -= n_less;
@@ -562,6 +586,9 @@ bool inbound_drain(struct link *link)
 	const char *objection = NULL;
 	enum ring_taken taken;
 
+	if (link->is_draining)
+		return false;
+	link->is_draining = true;
 	while (!link->is_broken && (taken = ring_peek(&link->ring, &header, &bytes)) != RING_EMPTY) {
 		has_any = true;
 		objection = taken == RING_TAKEN ? take_frame(link, &header, bytes) : "its ring makes no sense";
@@ -569,6 +596,7 @@ bool inbound_drain(struct link *link)
 			break;
 		ring_advance(&link->ring, &header);
 	}
+	link->is_draining = false;
 	if (!has_any)
 		return false;
 	lock_take(&node.lock);

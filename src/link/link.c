@@ -496,23 +496,41 @@ void link_introduce_locked(struct link *a, struct link *b)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
-static void link_end_proxies(struct link *link)
+static struct proxy *next_proxy_locked(struct link *link, uint32_t *at)
 {
-	for (uint32_t i = 0; i < link->proxies.n_slots; i++) {
-		struct port *port = NULL;
-		struct forced *forced;
-		struct proxy *x;
+	struct proxy *x = sparse_any(&link->adopted_proxies);
 
-		lock_take(&node.lock);
-		x = table_get(&link->proxies, i);
-		if (x)
-			port = proxy_end_locked(x, &forced);
-		lock_drop(&node.lock);
-		if (!port)
-			continue;
-		port_destroy(port);
-		forced_fire_all(forced);
-	}
+	while (!x && *at < link->proxies.n_slots)
+		x = table_get(&link->proxies, (*at)++);
+	return x;
+}
+
+static struct export *next_export_locked(struct link *link, uint32_t *at)
+{
+	struct export *x = sparse_any(&link->adopted_exports);
+
+	while (!x && *at < link->exports.n_slots)
+		x = table_get(&link->exports, (*at)++);
+	return x;
+}
+
+/* False: there was none. */
+static bool link_end_proxy(struct link *link, uint32_t *at)
+{
+	struct forced *forced = NULL;
+	struct port *port = NULL;
+	struct proxy *x;
+
+	lock_take(&node.lock);
+	x = next_proxy_locked(link, at);
+	if (x)
+		port = proxy_end_locked(x, &forced);
+	lock_drop(&node.lock);
+	if (!port)
+		return false;
+	port_destroy(port);
+	forced_fire_all(forced);
+	return true;
 }
 
 static void drop_units(struct port *port, uint32_t sends, uint32_t onces)
@@ -524,21 +542,32 @@ static void drop_units(struct port *port, uint32_t sends, uint32_t onces)
 	port_unref(port);
 }
 
-static void link_end_exports(struct link *link)
+static bool link_end_export(struct link *link, uint32_t *at)
 {
-	for (uint32_t i = 0; i < link->exports.n_slots; i++) {
-		struct port *port = NULL;
-		uint32_t sends, onces;
-		struct export *x;
+	struct port *port = NULL;
+	uint32_t sends, onces;
+	struct export *x;
 
-		lock_take(&node.lock);
-		x = table_get(&link->exports, i);
-		if (x)
-			port = export_end_locked(x, &sends, &onces);
-		lock_drop(&node.lock);
-		if (port)
-			drop_units(port, sends, onces);
-	}
+	lock_take(&node.lock);
+	x = next_export_locked(link, at);
+	if (x)
+		port = export_end_locked(x, &sends, &onces);
+	lock_drop(&node.lock);
+	if (port)
+		drop_units(port, sends, onces);
+	return port != NULL;
+}
+
+/* With all consequences of the peer's death. */
+static void link_end_tables(struct link *link)
+{
+	uint32_t at = 0;
+
+	while (link_end_proxy(link, &at))
+		;
+	at = 0;
+	while (link_end_export(link, &at))
+		;
 }
 
 static void link_drop_backlog_locked(struct link *link)
@@ -577,8 +606,7 @@ void link_end(struct link *link)
 	lock_drop(&node.lock);
 	poller_unwatch(link);
 	migrate_end_link(link);
-	link_end_proxies(link);
-	link_end_exports(link);
+	link_end_tables(link);
 	handoff_end_link(link);
 	lock_take(&node.lock);
 	link_unref_locked(link);

@@ -61,6 +61,9 @@ struct link {
 		memfd; /* -1: none. doorbell: ours, the peer writes it. memfd: until greeted */
 	struct ring ring;
 	struct table exports, proxies;
+	struct sparse adopted_exports, adopted_proxies; /* of ports that have moved: migrate.h */
+	uint32_t next_adopted;
+	bool is_draining; /* poller's: it is taking frames from this link */
 
 	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
 	size_t backlog_bytes;

@@ -77,6 +77,9 @@ bool node_init(uint32_t number)
 		list_init(&node.parked);
 		list_init(&node.deposits);
 		list_init(&node.queries);
+		list_init(&node.settlers);
+		list_init(&node.relocations);
+		list_init(&node.kept);
 		node_make_id();
 		if (number)
 			node.id = (uint64_t)(uint32_t)getpid() << 32 | number;

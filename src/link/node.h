@@ -29,10 +29,14 @@ struct node {
 	struct list all_links; /* link.node_link: those too that are not */
 	unsigned n_links;
 	uint64_t next_ticket;
-	void *meetings;	      /* tsearch() tree of struct meeting: offers and tickets that wait for each other */
-	struct list parked;   /* struct parked */
-	struct list deposits; /* struct deposit: for nodes that are still greeting us */
-	struct list queries;  /* struct query: about givers who are alive */
+	void *meetings;		 /* tsearch() tree of struct meeting: offers and tickets that wait for each other */
+	struct list parked;	 /* struct parked */
+	struct list deposits;	 /* struct deposit: for nodes that are still greeting us */
+	struct list queries;	 /* struct query: about givers who are alive */
+	struct list settlers;	 /* migrate.c, at the new home of a port: holders that are to come */
+	struct list relocations; /* at holders: ports that are moving */
+	struct list kept;	 /* messages that wait for that */
+	unsigned n_limbo;	 /* proxies of which nothing may leave */
 	_Atomic(struct noted *) noted; /* a stack of what is to be settled */
 };
 

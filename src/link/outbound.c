@@ -138,7 +138,7 @@ void outbound_write_right_locked(struct link *link, const struct right *right, s
 		wire->form = WIRE_DEAD;
 	} else if (right->kind == RIGHT_RECEIVE) {
 		wire->form = WIRE_RECEIVE;
-		wire->value = migrate_take_announced_locked(link, port);
+		wire->value = port->proxy->index; /* FRAME_MOVE has gone before */
 	} else if (port_is_dead(port)) {
 		wire->form = WIRE_DEAD;
 		right_drop_dead(right);
@@ -196,7 +196,7 @@ void outbound_send_locked(struct link *link, uint32_t index, struct message *m)
 		.header.type = FRAME_MESSAGE,
 		.index = index,
 		.kind = (uint8_t)m->dest.kind,
-		.flags = m->is_complex ? MESSAGE_IS_COMPLEX : 0,
+		.flags = (m->is_complex ? MESSAGE_IS_COMPLEX : 0) | (m->is_request ? MESSAGE_IS_REQUEST : 0),
 		.n_hops = m->n_hops,
 		.bits = MACH_MSGH_BITS_OTHER(m->header.msgh_bits),
 		.id = m->header.msgh_id,
@@ -235,13 +235,13 @@ static void proxy_count_sent_locked(struct proxy *proxy, struct message *m)
 	*at = forced;
 }
 
-static void transmit_locked(struct proxy *proxy, struct message *m)
+void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 {
-	struct link *link = proxy->link;
 	enum right_kind kind = m->dest.kind;
 
+	migrate_move_out_locked(proxy->link, m);
 	proxy_count_sent_locked(proxy, m);
-	outbound_send_locked(link, proxy->index, m);
+	outbound_send_locked(proxy->link, proxy->index, m);
 	m->dest.port = NULL;
 	proxy_use_locked(proxy, kind);
 	message_free(m);
@@ -250,15 +250,15 @@ static void transmit_locked(struct proxy *proxy, struct message *m)
 void outbound_transmit(struct message *m)
 {
 	struct port *port = m->dest.port;
+	bool is_sent = false;
 
-	migrate_announce(m);
 	lock_take(&node.lock);
 	if (port_is_proxy(port)) {
-		transmit_locked(port->proxy, m);
-		lock_drop(&node.lock);
-		return;
+		is_sent = true;
+		if (!migrate_keep_back_locked(m))
+			outbound_send_to_proxy_locked(port->proxy, m);
 	}
 	lock_drop(&node.lock);
-	migrate_retract(m);
-	send_always(m); /* it has died, or has come home */
+	if (!is_sent)
+		send_always(m); /* it has died, or has come home */
 }

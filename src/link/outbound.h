@@ -21,5 +21,8 @@ void outbound_write_right_locked(struct link *link, const struct right *right, s
 /* Drops a naked right, to send or to send once, to a port that has died. */
 void right_drop_dead(const struct right *right);
 
+/* Sends a message to the port of a proxy: takes it. */
+struct proxy;
+void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m);
 /* Sends @m, which it takes apart but not frees, for @index of the link's peer. Its destination right is still in it. */
 void outbound_send_locked(struct link *link, uint32_t index, struct message *m);

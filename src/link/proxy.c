@@ -9,16 +9,18 @@
 #include "kernel/after.h"
 #include "kernel/port.h"
 #include "kernel/send.h"
+#include "link/export.h"
 #include "link/frame.h"
 #include "link/link.h"
+#include "link/migrate.h"
 
 struct proxy *proxy_find_locked(struct link *link, uint32_t index)
 {
 	lock_assert_held(&node.lock);
-	return table_get(&link->proxies, index);
+	return index & INDEX_IS_ADOPTED ? sparse_get(&link->adopted_proxies, index) : table_get(&link->proxies, index);
 }
 
-static struct port *proxy_new_port(uint32_t limit)
+struct port *proxy_new_port(uint32_t limit)
 {
 	static const struct timespec pause = { .tv_nsec = 1000000 };
 	struct port *port;
@@ -29,19 +31,60 @@ static struct port *proxy_new_port(uint32_t limit)
 	return port;
 }
 
+static struct proxy *proxy_make_locked(struct link *link, uint32_t index, struct port *port)
+{
+	struct proxy *x = certain_alloc(sizeof *x);
+
+	*x = (struct proxy){ .noted.kind = NOTED_PROXY, .link = link, .port = port, .index = index };
+	proxy_enter_table_locked(link, index, x);
+	return x;
+}
+
 struct proxy *proxy_of_locked(struct link *link, uint32_t index, uint32_t limit)
 {
 	struct proxy *x = proxy_find_locked(link, index);
 
-	if (x || index >= LINK_MAX_EXPORTS)
+	if (x || (!(index & INDEX_IS_ADOPTED) && index >= LINK_MAX_EXPORTS))
 		return x;
-	x = certain_alloc(sizeof *x);
-	*x = (struct proxy){ .noted.kind = NOTED_PROXY, .link = link, .port = proxy_new_port(limit), .index = index };
-	table_set(&link->proxies, index, x);
+	x = proxy_make_locked(link, index, proxy_new_port(limit));
 	lock_take(&x->port->lock);
 	port_become_proxy_locked(x->port, x);
 	lock_drop(&x->port->lock);
 	return x;
+}
+
+uint32_t proxy_new_index_locked(struct link *link)
+{
+	return INDEX_IS_ADOPTED | link->next_adopted++;
+}
+
+struct proxy *proxy_adopt_locked(struct link *link, uint32_t index, struct port *port)
+{
+	struct proxy *x = proxy_make_locked(link, index, port);
+
+	x->told_sends = port->n_srights;
+	x->told_onces = port->n_sorights;
+	x->n_sent = 0;
+	port_become_proxy_locked(port, x);
+	return x;
+}
+
+void proxy_enter_table_locked(struct link *link, uint32_t index, struct proxy *x)
+{
+	if (index & INDEX_IS_ADOPTED)
+		sparse_set(&link->adopted_proxies, index, x);
+	else
+		table_set(&link->proxies, index, x);
+}
+
+void proxy_leave_table_locked(struct link *link, uint32_t index, struct proxy *x)
+{
+	if (!link || proxy_find_locked(link, index) != x)
+		return;
+	if (index & INDEX_IS_ADOPTED)
+		sparse_unset(&link->adopted_proxies, index);
+	else
+		table_unset(&link->proxies, index);
 }
 
 void proxy_receive_unit_locked(struct proxy *x, enum right_kind kind, struct right *right)
@@ -115,7 +158,8 @@ void proxy_use_locked(struct proxy *x, enum right_kind kind)
 /* Out of the table. The memory goes, unless it is noted. */
 static void proxy_leave_locked(struct proxy *x)
 {
-	table_unset(&x->link->proxies, x->index);
+	migrate_forget_proxy_locked(x);
+	proxy_leave_table_locked(x->link, x->index, x);
 	x->link = NULL;
 	if (x->noted.is_listed)
 		x->noted.is_condemned = true;
@@ -123,7 +167,7 @@ static void proxy_leave_locked(struct proxy *x)
 		free(x);
 }
 
-static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces)
+static void proxy_tell_counts_anyway(struct proxy *x, int64_t sends, int64_t onces)
 {
 	struct frame_index f = {
 		.header = { sizeof f, FRAME_COUNT, 0 },
@@ -132,36 +176,101 @@ static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces)
 		.onces = (int32_t)onces,
 	};
 
+	link_send_locked(x->link, &f.header, true, NULL, 0);
+}
+
+static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces)
+{
 	if (sends || onces)
-		link_send_locked(x->link, &f.header, true, NULL, 0);
+		proxy_tell_counts_anyway(x, sends, onces);
+}
+
+void proxy_settle_counts_locked(struct proxy *x)
+{
+	struct port *port = x->port;
+	int64_t sends, onces;
+
+	lock_take(&port->lock);
+	sends = (int64_t)port->n_srights - x->told_sends;
+	onces = (int64_t)port->n_sorights - x->told_onces;
+	x->told_sends = port->n_srights;
+	x->told_onces = port->n_sorights;
+	lock_drop(&port->lock);
+	proxy_tell_counts(x, sends, onces);
+}
+
+static bool proxy_end_if_unused_locked(struct port *port)
+{
+	bool is_unused;
+
+	lock_take(&port->lock);
+	is_unused = port->n_srights + port->n_sorights == 0;
+	if (is_unused)
+		port_end_proxy_locked(port);
+	lock_drop(&port->lock);
+	return is_unused;
 }
 
 void proxy_settle_locked(struct proxy *x)
 {
 	struct port *port = x->port;
-	int64_t sends, onces;
-	bool is_unused;
 
 	if (x->noted.is_condemned) {
 		free(x);
 		return;
 	}
-	lock_take(&port->lock);
 	atomic_store(&x->noted.is_listed, false);
-	sends = (int64_t)port->n_srights - x->told_sends;
-	onces = (int64_t)port->n_sorights - x->told_onces;
-	x->told_sends = port->n_srights;
-	x->told_onces = port->n_sorights;
-	is_unused = port->n_srights + port->n_sorights == 0 && !x->relocation;
-	if (is_unused)
-		port_end_proxy_locked(port);
+	if (x->relocation)
+		return; /* noted again when it has arrived */
+	proxy_settle_counts_locked(x);
+	if (!proxy_end_if_unused_locked(port))
+		return;
+	assert(!x->forced);
+	if (x->index & INDEX_IS_ADOPTED)
+		proxy_tell_counts_anyway(x, 0,
+					 0); /* it may never have had units, but it has a place in the table there */
+	proxy_leave_locked(x);
+	port_unref(port);
+}
+
+void proxy_mint_locked(struct proxy *x, enum right_kind kind)
+{
+	bool is_send = kind == RIGHT_SEND;
+
+	port_add_rights(x->port, is_send, !is_send);
+	x->told_sends += is_send;
+	x->told_onces += !is_send;
+	proxy_tell_counts(x, is_send, !is_send);
+}
+
+void proxy_pass_units_locked(struct proxy *x, struct export *relay, struct frame_ticket *flushed)
+{
+	struct port *port = x->port;
+
+	proxy_settle_counts_locked(x);
+	flushed->sends = (int32_t)relay->sends;
+	flushed->onces = (int32_t)relay->onces;
+	lock_take(&port->lock);
+	port->n_srights -= relay->sends;
+	port->n_sorights -= relay->onces;
+	port->n_refs -= relay->sends + relay->onces; /* not the last: there is ours */
+	x->told_sends -= relay->sends;
+	x->told_onces -= relay->onces;
 	lock_drop(&port->lock);
-	proxy_tell_counts(x, sends, onces);
-	if (is_unused) {
-		assert(!x->forced);
-		proxy_leave_locked(x);
-		port_unref(port);
-	}
+	node_note(&x->noted);
+}
+
+struct port *proxy_come_home_locked(struct proxy *x, struct forced **forced)
+{
+	struct port *port = x->port;
+
+	*forced = x->forced;
+	lock_take(&port->lock);
+	port_cease_proxy_locked(port);
+	port->n_queued = 0;
+	proxy_leave_locked(x);
+	lock_drop(&port->lock);
+	return port;
 }
 
 /* Requests whose message is among the first @n_received. */
@@ -192,6 +301,24 @@ void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after
 	lock_drop(&port->lock);
 }
 
+void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, uint32_t limit, struct after *after,
+			   struct forced **accepted)
+{
+	struct port *port = x->port;
+
+	proxy_leave_table_locked(x->link, x->index, x);
+	x->link = home;
+	x->index = index;
+	/* What went by the old way has left its queue there. */
+	*accepted = x->forced;
+	x->forced = NULL;
+	x->n_received = x->n_sent;
+	lock_take(&port->lock);
+	port->n_queued = 0;
+	port_set_qlimit_locked(port, limit, after);
+	lock_drop(&port->lock);
+}
+
 void forced_fire_all(struct forced *forced)
 {
 	while (forced) {
@@ -208,7 +335,8 @@ struct port *proxy_end_locked(struct proxy *x, struct forced **forced)
 	struct port *port = x->port;
 
 	*forced = x->forced;
-	proxy_tell_counts(x, -(int64_t)x->told_sends, -(int64_t)x->told_onces);
+	if (!x->relocation) /* else READY is answered with them */
+		proxy_tell_counts(x, -(int64_t)x->told_sends, -(int64_t)x->told_onces);
 	lock_take(&port->lock);
 	port_cease_proxy_locked(port);
 	proxy_leave_locked(x);

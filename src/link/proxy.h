@@ -51,10 +51,33 @@ void proxy_receive_unit_locked(struct proxy *x, enum right_kind kind, struct rig
 bool proxy_give_locked(struct proxy *x, const struct right *right);
 /* A naked right of ours was used up by a message: a send-once right with its unit, a send right without. */
 void proxy_use_locked(struct proxy *x, enum right_kind kind);
+/* migrate.h. An index for a port that is about to move to the other end. */
+uint32_t proxy_new_index_locked(struct link *link);
+/* A port of ours, locked, whose receive right goes to the other end under that index: takes the right's reference. */
+struct proxy *proxy_adopt_locked(struct link *link, uint32_t index, struct port *port);
+/* The receive right has come here: the port, with the reference of that right; its counts are what is held here. */
+struct forced;
+struct port *proxy_come_home_locked(struct proxy *x, struct forced **forced);
+/* A port in nobody's hands. */
+struct port *proxy_new_port(uint32_t limit);
+/* A right here that the owner does not know of yet, and is told of before anything else. */
+void proxy_mint_locked(struct proxy *x, enum right_kind kind);
+/* The units that a relay has counted for its holder become that holder's own: what FLUSHED is to say of them. */
+struct export;
+struct frame_ticket;
+void proxy_pass_units_locked(struct proxy *x, struct export *relay, struct frame_ticket *flushed);
+/* Also known under an index of its new home; and not any more. */
+void proxy_enter_table_locked(struct link *link, uint32_t index, struct proxy *x);
+void proxy_leave_table_locked(struct link *link, uint32_t index, struct proxy *x);
+/* From its old home, and that index, to the new one, where it is in the table already. */
+struct after;
+void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, uint32_t limit, struct after *after,
+			   struct forced **accepted);
+/* Tells the owner how many rights are here. */
+void proxy_settle_counts_locked(struct proxy *x);
 /* Tells the owner how many rights are here; the proxy ends when there are none. */
 void proxy_settle_locked(struct proxy *x);
 /* The owner says that @n messages have left the queue. The caller runs what follows. */
-struct after;
 void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after, struct forced **accepted);
 void forced_fire_all(struct forced *forced);
 

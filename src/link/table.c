@@ -2,6 +2,7 @@
 #include "link/table.h"
 
 #include <assert.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -101,4 +102,60 @@ void table_deinit(struct table *table)
 	assert(table->n_used == 0);
 	free(table->slots);
 	*table = (struct table){ 0 };
+}
+
+struct sparse_entry {
+	uint32_t index;
+	void *pointer;
+};
+
+static int entry_compare(const void *a, const void *b)
+{
+	uint32_t x = ((const struct sparse_entry *)a)->index, y = ((const struct sparse_entry *)b)->index;
+
+	return x < y ? -1 : x > y;
+}
+
+static struct sparse_entry *sparse_find(const struct sparse *sparse, uint32_t index)
+{
+	struct sparse_entry key = { .index = index };
+	void *found = tfind(&key, &sparse->tree, entry_compare);
+
+	return found ? *(struct sparse_entry **)found : NULL;
+}
+
+void *sparse_get(const struct sparse *sparse, uint32_t index)
+{
+	struct sparse_entry *entry = sparse_find(sparse, index);
+
+	return entry ? entry->pointer : NULL;
+}
+
+void sparse_set(struct sparse *sparse, uint32_t index, void *pointer)
+{
+	struct sparse_entry *entry = certain_alloc(sizeof *entry);
+	void **found;
+
+	*entry = (struct sparse_entry){ index, pointer };
+	while (!(found = tsearch(entry, &sparse->tree, entry_compare)))
+		free(certain_alloc(4 * sizeof(void *))); /* waits for memory */
+	assert(*found == entry);
+	(void)found;
+	sparse->n_used++;
+}
+
+void sparse_unset(struct sparse *sparse, uint32_t index)
+{
+	struct sparse_entry *entry = sparse_find(sparse, index);
+
+	assert(entry);
+	tdelete(entry, &sparse->tree, entry_compare);
+	free(entry);
+	sparse->n_used--;
+}
+
+void *sparse_any(const struct sparse *sparse)
+{
+	/* What tsearch() gives is a node, and a node begins with its key. */
+	return sparse->tree ? (*(struct sparse_entry *const *)sparse->tree)->pointer : NULL;
 }

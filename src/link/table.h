@@ -27,6 +27,18 @@ void table_set(struct table *table, uint32_t index, void *pointer);
 void table_unset(struct table *table, uint32_t index);
 void table_deinit(struct table *table);
 
+/* The same for indices from a large range: a tsearch() tree. NULL: empty. */
+struct sparse {
+	void *tree;
+	uint32_t n_used;
+};
+
+void *sparse_get(const struct sparse *sparse, uint32_t index);
+void sparse_set(struct sparse *sparse, uint32_t index, void *pointer);
+void sparse_unset(struct sparse *sparse, uint32_t index);
+/* Any pointer that is in it; NULL: none. */
+void *sparse_any(const struct sparse *sparse);
+
 /* malloc() that waits for memory where an operation must not fail any more. */
 void *certain_alloc(size_t bytes);
 void *certain_realloc(void *pointer, size_t bytes);
