@@ -108,7 +108,8 @@ static const struct setting settings[] = {
 	NUMBER("max-nodes", limits.max_nodes, 1, 65536),
 	NUMBER("max-links", limits.max_links, 1, 65536),
 	NUMBER("max-exports", limits.max_exports, 1, 16777216),
-	NUMBER("max-names", max_names, 1, 16384), /* a name has 65535 references at most, and a port may be in every entry */
+	NUMBER("max-names", max_names, 1,
+	       16384), /* a name has 65535 references at most, and a port may be in every entry */
 	OTHER("service", add_service),
 };
 

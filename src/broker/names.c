@@ -85,7 +85,8 @@ static struct entry **bucket_of(struct names *names, const char *name)
 	unsigned int hash = 0;
 
 	for (; *name; name++)
-		hash = hash * 31 + (unsigned char)(names->how == NAMES_ANY_CASE ? tolower((unsigned char)*name) : *name);
+		hash = hash * 31 +
+		       (unsigned char)(names->how == NAMES_ANY_CASE ? tolower((unsigned char)*name) : *name);
 	return &names->buckets[hash % NAMES_BUCKETS];
 }
 

@@ -169,8 +169,8 @@ kern_return_t serve_bootstrap_register(mach_port_t port, const_name_t name, mach
 		return BOOTSTRAP_SERVICE_ACTIVE;
 	if (service == MACH_PORT_NULL)
 		return unregister(e);
-	return no_memory(e ? names_change(&server.services, e, service) :
-			     names_add(&server.services, name, service, MACH_PORT_NULL, &e));
+	return no_memory(e ? names_change(&server.services, e, service)
+			   : names_add(&server.services, name, service, MACH_PORT_NULL, &e));
 }
 
 kern_return_t serve_bootstrap_look_up(mach_port_t port, const_name_t name, mach_port_t *service)

@@ -29,7 +29,7 @@ kern_return_t server_declare(const char *name);
 
 /* Serves until server_stop(), or until it has been idle. Returns KERN_SUCCESS then. */
 kern_return_t server_run(void);
-void server_stop(void);			    /* any thread */
+void server_stop(void);			       /* any thread */
 void server_count_nodes(unsigned int n_nodes); /* any thread: so many are connected now */
 
 #endif

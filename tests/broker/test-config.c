@@ -143,7 +143,8 @@ static void each_fault_is_told_with_its_line(void **state)
 
 static void numbers_are_numbers(void **state)
 {
-	static const char *const bad[] = { "-1", "+5", "0x10", "5 5", "1.5", "5s", "99999999999999999999", "4294967297", "0" };
+	static const char *const bad[] = { "-1",	 "+5", "0x10", "5 5", "1.5", "5s", "99999999999999999999",
+					   "4294967297", "0" };
 	struct reading *r = *state;
 	char line[64];
 

@@ -41,8 +41,7 @@ static void report(FILE *out, int argc, char **argv)
 			fprintf(out, "left open %s\n", entry->d_name);
 	closedir(fds);
 	sigprocmask(SIG_BLOCK, NULL, &blocked);
-	fprintf(out, "blocked %d ignored %d\n", sigismember(&blocked, SIGUSR1),
-		signal(SIGUSR2, SIG_DFL) == SIG_IGN);
+	fprintf(out, "blocked %d ignored %d\n", sigismember(&blocked, SIGUSR1), signal(SIGUSR2, SIG_DFL) == SIG_IGN);
 	fprintf(out, "session %s\n", getsid(0) == atoi(getenv("FAKE_SESSION")) ? "of its starter" : "of its own");
 	fprintf(out, "in %s\n", getcwd(target, sizeof target));
 }
