@@ -9,6 +9,8 @@
 #include <mach/kern_return.h>
 #include <mach/message.h>
 #include <mach/mig_errors.h>
+#include <servers/bootstrap_defs.h>
+#include <servers/netname_defs.h>
 
 #define TEXT_MAX 512
 
@@ -92,6 +94,19 @@ static const struct text texts[] = {
 	TEXT(MIG_ARRAY_TOO_LARGE, "an array is larger than the room for it"),
 	TEXT(MIG_SERVER_DIED, "the server died before it replied"),
 	TEXT(MIG_DESTROY_REQUEST, "the request is to be destroyed without a reply"),
+
+	TEXT(NETNAME_NOT_YOURS, "the name is checked in with another signature"),
+	TEXT(NETNAME_NOT_CHECKED_IN, "nobody has checked the name in"),
+	TEXT(NETNAME_NO_SUCH_HOST, "the name server knows no such host"),
+	TEXT(NETNAME_HOST_NOT_FOUND, "the host does not answer the name server"),
+	TEXT(NETNAME_INVALID_PORT, "the right to check in is null or dead"),
+
+	TEXT(BOOTSTRAP_NOT_PRIVILEGED, "this is not for everybody to do"),
+	TEXT(BOOTSTRAP_NAME_IN_USE, "the name is in use"),
+	TEXT(BOOTSTRAP_UNKNOWN_SERVICE, "there is no service of this name"),
+	TEXT(BOOTSTRAP_SERVICE_ACTIVE, "the service is there already"),
+	TEXT(BOOTSTRAP_BAD_COUNT, "these are too many names for one call"),
+	TEXT(BOOTSTRAP_NO_MEMORY, "there is no memory, or no room, for another service"),
 };
 
 static const struct text special_bits[] = {
@@ -149,6 +164,17 @@ const char *mach_error_string(mach_error_t error_value)
 	return made_up;
 }
 
+/* The codes of the name services lie among those of the kernel, above any that it has. */
+static int is_netname_code(mach_error_t code)
+{
+	return code >= NETNAME_NOT_YOURS && code <= NETNAME_INVALID_PORT;
+}
+
+static int is_bootstrap_code(mach_error_t code)
+{
+	return code >= BOOTSTRAP_NOT_PRIVILEGED && code <= BOOTSTRAP_NO_MEMORY;
+}
+
 const char *mach_error_type(mach_error_t error_value)
 {
 	static const char *const of_system[] = {
@@ -158,6 +184,10 @@ const char *mach_error_type(mach_error_t error_value)
 
 	if (is_mig_code(error_value))
 		return "(ipc/mig)";
+	if (is_netname_code(error_value))
+		return "(netname)";
+	if (is_bootstrap_code(error_value))
+		return "(bootstrap)";
 	if (is_message_code(error_value))
 		return err_get_sub(error_value) == 0 ? "(ipc/send)" : "(ipc/rcv)";
 	if (sys < sizeof of_system / sizeof of_system[0])

@@ -256,6 +256,11 @@ static void export_tell(struct export *x, enum frame_type type, uint32_t number)
 	link_send_locked(x->link, &f.header, true, NULL, 0);
 }
 
+void export_tell_limit_locked(struct export *x)
+{
+	export_tell(x, FRAME_LIMIT, x->told_limit);
+}
+
 void export_tell_received_locked(struct export *x, uint32_t n)
 {
 	export_tell(x, FRAME_RECEIVED, n);

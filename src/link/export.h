@@ -74,6 +74,8 @@ void export_note_arrival_locked(struct export *x, struct message *m);
 void export_note_received_locked(struct export *x);
 /* [port]: remote_ops.note_limit_locked() */
 void export_note_limit_locked(struct port *port);
+/* The limit of the port's queue, where the other end cannot know it. */
+void export_tell_limit_locked(struct export *x);
 /* Messages that were sent on to where the port is now. */
 void export_tell_received_locked(struct export *x, uint32_t n);
 /* Tells what was noted. */

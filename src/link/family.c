@@ -104,6 +104,7 @@ static void export_task_locked(struct link *link, const struct right *task)
 	struct export *x = export_of_locked(link, task->port);
 
 	export_grant_locked(x, task);
+	export_tell_limit_locked(x);
 }
 
 static bool is_set_up(void *link)

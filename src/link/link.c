@@ -13,6 +13,7 @@
 
 #include "kernel/notify.h"
 #include "kernel/port.h"
+#include "link/broker.h"
 #include "link/export.h"
 #include "link/handoff.h"
 #include "link/migrate.h"
@@ -608,6 +609,7 @@ void link_end(struct link *link)
 	migrate_end_link(link);
 	link_end_tables(link);
 	handoff_end_link(link);
+	link_note_end(link);
 	lock_take(&node.lock);
 	link_unref_locked(link);
 	lock_drop(&node.lock);

@@ -8,6 +8,7 @@
 
 #include "kernel/remote.h"
 #include "kernel/thread.h"
+#include "link/broker.h"
 #include "link/export.h"
 #include "link/link.h"
 #include "link/outbound.h"
@@ -109,6 +110,7 @@ void node_forget(void)
 			close(link->peer_doorbell);
 	}
 	poller_forget();
+	link_forget_broker();
 	forgotten = node;
 	(void)forgotten;
 	node = (struct node){ .lock = LOCK_INIT(RANK_LINK) };

@@ -41,6 +41,8 @@ static struct {
 	int kick;		/* eventfd */
 	int sockets;		/* epoll: the background thread's, sockets and its own kick */
 	int background_kick;
+	int listening;		/* -1: nowhere */
+	void (*accept)(int fd);
 	struct list hot; /* link.hot_link, heard of last first; the holder's */
 	unsigned n_hot;
 
@@ -201,18 +203,25 @@ static void service_doorbell(struct link *link)
 }
 
 /* What epoll tells of a descriptor: the link, and which of its two it is. */
-enum { EVENT_DOORBELL = 1 };
+enum { EVENT_DOORBELL = 1, EVENT_LISTENING = 2, EVENT_MARKS = 3 };
+
+static struct link *event_link(void *what)
+{
+	return (struct link *)((uintptr_t)what & ~(uintptr_t)EVENT_MARKS);
+}
 
 static void service_event(void *what)
 {
-	struct link *link = (struct link *)((uintptr_t)what & ~(uintptr_t)EVENT_DOORBELL);
+	struct link *link = event_link(what);
 	uint64_t n;
 
 	if (!what) {
 		(void)!read(poller.kick, &n, sizeof n);
 		return;
 	}
-	if ((uintptr_t)what & EVENT_DOORBELL)
+	if ((uintptr_t)what == EVENT_LISTENING)
+		poller.accept(poller.listening);
+	else if ((uintptr_t)what & EVENT_DOORBELL)
 		service_doorbell(link);
 	else
 		service_socket(link);
@@ -225,7 +234,7 @@ static void service_all(const struct epoll_event *events, int n)
 
 	lock_take(&node.lock);
 	for (int i = 0; i < n; i++) {
-		links[i] = (struct link *)((uintptr_t)events[i].data.ptr & ~(uintptr_t)EVENT_DOORBELL);
+		links[i] = event_link(events[i].data.ptr);
 		if (links[i])
 			link_ref_locked(links[i]);
 	}
@@ -512,6 +521,14 @@ bool poller_watch(struct link *link)
 	return epoll_add(poller.epoll, link->socket, EPOLLIN | EPOLLRDHUP, link) &&
 	       epoll_add(poller.epoll, link->doorbell, EPOLLIN | EPOLLET, doorbell) &&
 	       epoll_add(poller.sockets, link->socket, EPOLLIN | EPOLLRDHUP | EPOLLET, link);
+}
+
+bool poller_listen(int fd, void (*accept)(int fd))
+{
+	poller.listening = fd;
+	poller.accept = accept;
+	return epoll_add(poller.epoll, fd, EPOLLIN, (void *)EVENT_LISTENING) &&
+	       epoll_add(poller.sockets, fd, EPOLLIN | EPOLLET, (void *)EVENT_LISTENING);
 }
 
 void poller_unwatch(struct link *link)

@@ -33,6 +33,10 @@ bool poller_watch(struct link *link);
 /* By the holder of the role: not any more. */
 void poller_unwatch(struct link *link);
 
+/* A listening socket, of which there is one: @accept is called when somebody has connected, by the holder of the role, with
+ * no lock held. False with errno. */
+bool poller_listen(int fd, void (*accept)(int fd));
+
 /* Takes in what comes until @is_done(@what). False: it is not, after some seconds. For a thread that makes links, and can
  * not receive yet. */
 bool poller_await(bool (*is_done)(void *what), void *what);

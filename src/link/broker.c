@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "link/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/broker.h"
+#include "client/target.h"
+#include "kernel/name.h"
+#include "kernel/port.h"
+#include "link/export.h"
+#include "link/link.h"
+#include "link/poller.h"
+#include "link/proxy.h"
+
+enum {
+	SERVICE_INDEX = 0, /* the broker's export that is its service */
+	ATTEMPTS = 5,	   /* a broker that is just leaving may take a connection and then be gone */
+};
+
+/* ---- the node's end ----------------------------------------------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t mutex; /* guards the rest */
+	struct link *link;     /* one reference; NULL: none yet */
+	struct right service;  /* naked, so that the proxy stays */
+} broker = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+void link_forget_broker(void)
+{
+	pthread_mutex_init(&broker.mutex, NULL);
+	broker.link = NULL;
+	broker.service.port = NULL;
+}
+
+static bool is_greeted(void *link)
+{
+	return ((struct link *)link)->state != LINK_GREETING;
+}
+
+static void broker_let_go(void)
+{
+	if (!broker.link)
+		return;
+	lock_take(&node.lock);
+	link_unref_locked(broker.link);
+	lock_drop(&node.lock);
+	broker.link = NULL;
+	right_destroy(&broker.service);
+}
+
+static bool broker_try(void)
+{
+	int fd = broker_connect();
+	struct link *link;
+
+	if (fd < 0)
+		return false;
+	if (!node_init(0) || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		close(fd);
+		return false;
+	}
+	link = link_new(fd, LINK_TO_BROKER, 0);
+	if (!link)
+		return false;
+	lock_take(&node.lock);
+	link_ref_locked(link);
+	if (link->state != LINK_ENDED)
+		proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND, &broker.service);
+	lock_drop(&node.lock);
+	broker.link = link;
+	(void)poller_await(is_greeted, link);
+	if (link->state == LINK_LIVE)
+		return true;
+	broker_let_go();
+	errno = ECONNREFUSED;
+	return false;
+}
+
+static bool broker_find(void)
+{
+	if (broker.link && broker.link->state == LINK_LIVE)
+		return true;
+	broker_let_go();
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (broker_try() || errno != ECONNREFUSED)
+			break;
+	return broker.link != NULL;
+}
+
+static struct right broker_copy_service(void)
+{
+	struct right right = broker.service;
+
+	lock_take(&right.port->lock);
+	port_copy_send_locked(right.port);
+	lock_drop(&right.port->lock);
+	return right;
+}
+
+mach_port_t link_broker_port(void)
+{
+	mach_port_name_t name = MACH_PORT_NULL;
+	struct thread *caller = thread_self();
+	struct right right;
+
+	pthread_mutex_lock(&broker.mutex);
+	if (broker_find()) {
+		right = broker_copy_service();
+		(void)result_copyout(caller, &right, &name);
+	}
+	pthread_mutex_unlock(&broker.mutex);
+	return MACH_PORT_VALID(name) ? name : MACH_PORT_NULL;
+}
+
+/* ---- the broker's end --------------------------------------------------------------------------------------------- */
+
+static struct {
+	struct port *service; /* one reference */
+	struct link_limits limits;
+	unsigned n_nodes, n_told;
+	void (*changed)(unsigned n_nodes);
+} server;
+
+/* A node that has connected: our first export to it is the service. */
+static void server_accept(int fd)
+{
+	struct link *link;
+	struct export *x;
+
+	if (server.n_nodes >= server.limits.max_nodes || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		close(fd);
+		return;
+	}
+	link = link_new(fd, LINK_TO_CLIENT, 0);
+	if (!link)
+		return;
+	lock_take(&node.lock);
+	server.n_nodes++;
+	lock_take(&server.service->lock);
+	port_make_send_locked(server.service);
+	lock_drop(&server.service->lock);
+	x = export_new_locked(link, server.service);
+	export_grant_locked(x, &(struct right){ server.service, RIGHT_SEND });
+	export_tell_limit_locked(x);
+	lock_drop(&node.lock);
+}
+
+static void server_tell(void)
+{
+	unsigned n = server.n_nodes;
+
+	if (n == server.n_told || !server.changed)
+		return;
+	server.n_told = n;
+	server.changed(n);
+}
+
+/* The poller's: all that have connected since. */
+static void server_accept_all(int listen_fd)
+{
+	int fd;
+
+	while ((fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		server_accept(fd);
+	server_tell();
+}
+
+void link_note_end(const struct link *link)
+{
+	if (link->role != LINK_TO_CLIENT)
+		return;
+	server.n_nodes--;
+	server_tell();
+}
+
+static kern_return_t server_hold_service(mach_port_name_t name)
+{
+	struct port *port;
+
+	if (name_lock_receive(thread_self()->task->space, name, &port))
+		return KERN_INVALID_RIGHT;
+	port_ref_locked(port);
+	lock_drop(&port->lock);
+	server.service = port;
+	return KERN_SUCCESS;
+}
+
+kern_return_t link_serve(int listen_fd, mach_port_t service, const struct link_limits *limits)
+{
+	kern_return_t r = server_hold_service(service);
+
+	if (r)
+		return r;
+	server.limits = *limits;
+	if (node_init(0) && fcntl(listen_fd, F_SETFL, O_NONBLOCK) == 0 && poller_listen(listen_fd, server_accept_all))
+		return KERN_SUCCESS;
+	port_unref(server.service);
+	server.service = NULL;
+	return KERN_RESOURCE_SHORTAGE;
+}
+
+void link_on_count(void (*changed)(unsigned n_nodes))
+{
+	server.changed = changed;
+}

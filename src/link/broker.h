@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Between the link layer and the broker, at both ends of the link that joins a node to it. */
+
+#include <mach/kern_return.h>
+#include <mach/port.h>
+
+/* ---- the node's end */
+
+/* A send right of the calling thread's task to the broker's service port, with one user reference of the caller's.
+ * Connects by broker_connect() (client/broker.h) when it is first called, and again after the broker has gone.
+ * MACH_PORT_NULL: there is no broker, or no memory. */
+mach_port_t link_broker_port(void);
+
+/* ---- the broker's end */
+
+struct link_limits {
+	unsigned max_nodes;   /* connected at once; one more is turned away */
+	unsigned max_links;   /* that one node is introduced to others by, at once */
+	unsigned max_exports; /* rights that one node holds here, and that we hold there */
+};
+
+/* From now on a thread of the link layer accepts nodes from @listen_fd (which is taken, on success) and gives each a send
+ * right to @service, a receive right of the calling thread's task. @limits is copied.
+ *   KERN_INVALID_RIGHT   @service is no receive right      KERN_RESOURCE_SHORTAGE */
+kern_return_t link_serve(int listen_fd, mach_port_t service, const struct link_limits *limits);
+
+/* Calls @changed after each change, with the number of nodes that are connected then; from the link layer's thread, with no
+ * lock held. Set it before link_serve(). */
+void link_on_count(void (*changed)(unsigned n_nodes));
+
+/* ---- for the link layer
+ */
+struct link;
+void link_note_end(const struct link *link); /* a link is over */
+void link_forget_broker(void);		     /* in the child of a fork */
