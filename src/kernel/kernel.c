@@ -12,6 +12,8 @@
 #include "kernel/port.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
+#include "kernel/watch.h"
+#include "platform/fd.h"
 #include "platform/lock.h"
 #include "platform/usercopy.h"
 
@@ -33,6 +35,12 @@ void kernel_tell_leaving(void)
 {
 	if (kernel.hooks.thread_leaves)
 		kernel.hooks.thread_leaves();
+}
+
+void kernel_tell_watch_begins(void)
+{
+	if (kernel.hooks.watch_begins)
+		kernel.hooks.watch_begins();
 }
 
 static void kernel_thread_ends(void *thread)
@@ -62,6 +70,8 @@ static void kernel_after_fork(void)
 	task_forget_all();
 	memory_forget();
 	message_forget_reserve();
+	watch_forget_all();
+	fd_kept_forget();
 	count_forget();
 	kernel.root = NULL;
 }
@@ -71,7 +81,8 @@ static void kernel_init_process(void)
 {
 	if (kernel.has_key)
 		return;
-	if (pthread_key_create(&kernel.thread_key, kernel_thread_ends) || pthread_atfork(NULL, NULL, kernel_after_fork))
+	if (pthread_key_create(&kernel.thread_key, kernel_thread_ends) ||
+	    pthread_atfork(fd_kept_before_fork, fd_kept_after_fork, kernel_after_fork))
 		abort();
 	usercopy_init();
 	kernel.has_key = true;

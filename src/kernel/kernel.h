@@ -16,10 +16,14 @@ struct object *kernel_host(void);
 struct kernel_hooks {
 	/* The calling thread is about to leave the task it acts in, for another or for good. */
 	void (*thread_leaves)(void);
+	/* There was no watch (watch.h), and now there is one; no lock is held, and what is watched cannot have been waited
+	 * for yet. */
+	void (*watch_begins)(void);
 };
 
 void kernel_set_hooks(const struct kernel_hooks *hooks);
 
 void kernel_tell_leaving(void);
+void kernel_tell_watch_begins(void);
 /* thread_exit(@thread) will run when the calling pthread ends. */
 void kernel_at_thread_exit(struct thread *thread);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "kernel/right.h"
+#include "kernel/watch.h"
 #include "platform/list.h"
 #include "platform/lock.h"
 
@@ -56,6 +57,7 @@ struct port {
 	struct list receivers;	    /* waiter.link: blocked, newest first; empty while the port is in a set */
 	struct list senders;	    /* waiter.link: blocked on a full queue, oldest first, each with its message */
 	struct portset *set;	    /* one reference */
+	struct watch *watch;	    /* IN_SPACE: who polls for messages; NULL mostly */
 	struct list set_link;	    /* in set->members */
 	struct message *no_senders; /* the notices that were asked for, ready to be sent */
 	struct message *port_destroyed;
@@ -74,6 +76,13 @@ static inline bool port_is_dead(const struct port *p)
 	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_DEAD;
 }
 
+/* The queue has changed, or the set: tells whoever polls. A receive on a member of a set says so at once. */
+static inline void port_show_locked(struct port *p)
+{
+	if (__builtin_expect(p->watch != NULL, 0))
+		watch_show_locked(p->watch, p->set || !list_is_empty(&p->messages));
+}
+
 void port_ref_locked(struct port *p);
 void port_unref(struct port *p);
 /* Drops the lock and one reference. */
@@ -82,8 +91,8 @@ void port_unlock_unref(struct port *p);
 /* The receive right comes to a name of a space. The space's lock is held. */
 void port_enter_space_locked(struct port *p, struct space *space, struct name *entry);
 void port_enter_kernel_locked(struct port *p, struct object *object);
-/* The receive right leaves its space: counts restart, the payload and the port set are forgotten, blocked receivers get
- * MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
+/* The receive right leaves its space: counts restart, the payload and the port set are forgotten, the watch ends, blocked
+ * receivers get MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
 void port_leave_space_locked(struct port *p, struct after *after);
 
 /* The receive right of @p, in the caller's hands, goes into a message to @dest. Returns false, changing nothing, where

@@ -72,14 +72,17 @@ static void send_deliver_locked(struct port *p, struct message *m, struct after 
 	struct portset *set = p->set;
 
 	if (!set) {
-		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after))
+		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after)) {
 			send_queue_locked(p, m);
+			port_show_locked(p);
+		}
 		return;
 	}
 	lock_take(&set->lock);
 	if (list_is_empty(&set->receivers) || !send_offer_locked(p, &set->receivers, m, after)) {
 		send_queue_locked(p, m);
 		list_append(&set->messages, &m->set_link);
+		portset_show_locked(set);
 	}
 	lock_drop(&set->lock);
 }

@@ -2,10 +2,13 @@
 /* What a program might be doing when memory runs out: together, every call that allocates. See alloc-fail.c. */
 #include "alloc-fail.h"
 
+#include <errno.h>
 #include <mach/mig_support.h>
 #include <mach/notify.h>
+#include <portunus/poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define self mach_task_self()
 #define PAGE vm_page_size
@@ -298,6 +301,26 @@ static void rights_for_another_task(void)
 	if (TRY(fetch(0x99, 0, MACH_PORT_NULL)) || (in.header.msgh_bits & MACH_MSGH_BITS_COMPLEX))
 		mach_msg_destroy(&in.header);
 	portunus_task_enter(home);
+}
+
+static kern_return_t watch_and_forget(mach_port_t name)
+{
+	int fd = portunus_port_fd(name);
+
+	if (fd < 0)
+		return errno == ENOMEM ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE;
+	close(fd);
+	return KERN_SUCCESS;
+}
+
+static void descriptors_to_poll(void)
+{
+	mach_port_t p = new_port(), set;
+
+	MUST(mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &set));
+	KEEP(watch_and_forget(p));
+	KEEP(watch_and_forget(set));
+	KEEP(watch_and_forget(p));
 }
 
 static void arrays_of_rights(void)
@@ -602,6 +625,7 @@ const struct scenario scenarios[] = {
 	{ "plain-messages", plain_messages, false },
 	{ "inline-rights", inline_rights, false },
 	{ "rights-for-another-task", rights_for_another_task, false },
+	{ "descriptors-to-poll", descriptors_to_poll, false },
 	{ "arrays-of-rights", arrays_of_rights, false },
 	{ "out-of-line-memory", out_of_line_memory, false },
 	{ "message-that-comes-back", message_that_comes_back, false },

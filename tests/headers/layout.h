@@ -8,6 +8,7 @@
 #include <mach_init.h>
 #include <mach/mach.h>
 #include <mach/msg_type.h>
+#include <portunus/poll.h>
 #include <portunus/task.h>
 
 #define SIZE(type, n)	       PORTUNUS_STATIC_ASSERT(sizeof(type) == (n), "size of " #type)
