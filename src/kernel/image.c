@@ -172,6 +172,7 @@ void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value
 	memset(&notice->header, 0, sizeof notice->header);
 	notice->header.msgh_id = id;
 	notice->size = image_notice_size(id);
+	notice->sent_by = SENDER_KERNEL;
 	notice->is_complex = id == MACH_NOTIFY_PORT_DESTROYED;
 	if (id == MACH_NOTIFY_SEND_ONCE)
 		return;
@@ -192,4 +193,5 @@ void image_write_bad_id(struct message *reply, mach_msg_id_t request_id)
 	bytes.RetCodeType.msgt_inline = true;
 	bytes.RetCode = MIG_BAD_ID;
 	memcpy(reply->image, &bytes, sizeof bytes);
+	reply->sent_by = SENDER_KERNEL;
 }

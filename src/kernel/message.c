@@ -64,6 +64,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->dest = (struct right){ NULL, RIGHT_NONE }; /* each for itself: a copy of what was just stored would stall */
 	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
+	m->sent_by = SENDER_SELF;
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;

@@ -15,6 +15,7 @@
 #include <mach/message.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "kernel/memory.h"
 #include "kernel/right.h"
@@ -39,6 +40,19 @@ struct item {
 	struct memory memory;
 };
 
+/* Who sent a message, for receivers who ask (trailer.h). A process is what the host says of it, not what it says. */
+enum sender_kind {
+	SENDER_SELF,   /* a thread of this process; message.sender is not used */
+	SENDER_KERNEL, /* nobody: the kernel made it itself; likewise */
+	SENDER_OTHER,  /* another process: message.sender */
+};
+
+struct sender {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
 #define MESSAGE_INLINE_ITEMS 2
 #define MESSAGE_SMALL_IMAGE  256 /* bytes; messages up to this come from a per-thread cache */
 
@@ -53,6 +67,8 @@ struct message {
 	unsigned cpu;	    /* on which the sender ran */
 	bool is_circular;   /* carries a receive right that could never be received */
 	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
+	enum sender_kind sent_by;
+	struct sender sender;
 
 	/* written when it is received */
 	bool has_payload;
@@ -72,7 +88,7 @@ struct message {
 	};
 };
 
-/* A message with room for @size bytes; no rights, no items; the image is not initialised. NULL: no memory. */
+/* A message with room for @size bytes; no rights, no items, sent by this process; the image is not initialised. NULL: no memory. */
 struct message *message_new(uint32_t size);
 /* As message_new() for a small one, but does not return without: there is a reserve, and when that is used up it waits
  * for memory. No lock may be held. */
