@@ -181,17 +181,40 @@ void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value
 	memcpy(notice->image + image_notice_offset(), &value, sizeof value);
 }
 
-void image_write_bad_id(struct message *reply, mach_msg_id_t request_id)
+void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t result)
 {
 	mig_reply_header_t bytes;
 
 	memset(&bytes, 0, sizeof bytes);
-	bytes.Head.msgh_id = request_id + 100;
+	bytes.Head.msgh_id = id;
 	bytes.RetCodeType.msgt_name = MACH_MSG_TYPE_INTEGER_32;
 	bytes.RetCodeType.msgt_size = 32;
 	bytes.RetCodeType.msgt_number = 1;
 	bytes.RetCodeType.msgt_inline = true;
-	bytes.RetCode = MIG_BAD_ID;
+	bytes.RetCode = result;
+	reply->size = sizeof bytes;
 	memcpy(reply->image, &bytes, sizeof bytes);
 	reply->sent_by = SENDER_KERNEL;
+}
+
+bool image_read_result(const struct message *m, mach_msg_id_t id, kern_return_t *result)
+{
+	mig_reply_header_t bytes;
+
+	if (m->size != sizeof bytes || m->is_complex || m->header.msgh_id != id)
+		return false;
+	memcpy(&bytes, m->image, sizeof bytes);
+	*result = bytes.RetCode;
+	return true;
+}
+
+void image_write_request(struct message *request, mach_msg_id_t id)
+{
+	memset(&request->header, 0, sizeof request->header);
+	request->header.msgh_id = id;
+}
+
+bool image_is_request(const struct message *m, mach_msg_id_t id)
+{
+	return m->size == sizeof m->header && !m->is_complex && m->header.msgh_id == id;
 }

@@ -40,5 +40,10 @@ uint32_t image_notice_size(mach_msg_id_t id);
 uint32_t image_notice_offset(void); /* of the name or count, and of a receive right */
 void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value);
 
-/* MIG's reply to a request with an unknown id (mig_reply_header_t). */
-void image_write_bad_id(struct message *reply, mach_msg_id_t request_id);
+/* How every reply begins, and all of it if @result is an error (mig_reply_header_t). */
+void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t result);
+/* The result of a reply that is no more than that. False: it is something else. */
+bool image_read_result(const struct message *m, mach_msg_id_t id, kern_return_t *result);
+/* A request that is a header and nothing more. */
+void image_write_request(struct message *request, mach_msg_id_t id);
+bool image_is_request(const struct message *m, mach_msg_id_t id);

@@ -9,6 +9,7 @@
 #include "kernel/accept.h"
 #include "kernel/count.h"
 #include "kernel/thread.h"
+#include "platform/fd.h"
 #include "platform/lock.h"
 
 /* Under the address sanitizer every message is a malloc of its own, so that use after free is seen. */
@@ -65,6 +66,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
 	m->sent_by = SENDER_SELF;
+	m->fd = -1;
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
@@ -158,6 +160,8 @@ void message_free(struct message *m)
 	count_add(messages, -1);
 	if (m->items != m->inline_items)
 		free(m->items);
+	if (__builtin_expect(m->fd >= 0, 0))
+		fd_close(m->fd);
 	if (m->capacity == MESSAGE_SMALL_IMAGE) {
 		thread = thread_self();
 		if (thread->n_cached + 1 <= CACHE_MAX) {

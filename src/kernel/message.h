@@ -65,10 +65,11 @@ struct message {
 	uint32_t n_items, items_capacity;
 	struct item *items; /* inline_items until there are more */
 	unsigned cpu;	    /* on which the sender ran */
-	bool is_circular;   /* carries a receive right that could never be received */
-	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
 	enum sender_kind sent_by;
 	struct sender sender;
+	int fd;		  /* a descriptor that it brings, closed with it; -1 mostly; only kernels see it (file.h) */
+	bool is_circular; /* carries a receive right that could never be received */
+	bool is_complex;  /* carries rights or out-of-line memory, be it none of them */
 
 	/* written when it is received */
 	bool has_payload;
@@ -95,7 +96,7 @@ struct message *message_new(uint32_t size);
 struct message *message_new_certain(uint32_t size);
 bool message_init_reserve(void);   /* before the first; false: no memory */
 void message_forget_reserve(void); /* after fork, in the child */
-/* Memory only: rights and items have been taken out or moved on. */
+/* Memory only, and its descriptor: rights and items have been taken out or moved on. */
 void message_free(struct message *m);
 /* The message and everything in it, with all consequences. No lock may be held. Messages found inside (in the queue of
  * a receive right that dies) are destroyed after it, not within it, so depth costs no stack. */

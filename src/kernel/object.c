@@ -44,7 +44,7 @@ static void object_answer_bad_id(struct message *request)
 {
 	struct message *reply = message_new_certain(sizeof(mig_reply_header_t));
 
-	image_write_bad_id(reply, request->header.msgh_id);
+	image_write_result(reply, request->header.msgh_id + 100, MIG_BAD_ID);
 	reply->dest = request->reply;
 	request->reply.port = NULL;
 	send_always(reply);

@@ -32,7 +32,7 @@ struct portset;
 enum port_where {
 	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
 	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
-	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to object_deliver() */
+	PORT_IN_KERNEL,	 /* object: a task, a thread, a host, a file; messages go to file_deliver(), object_deliver() */
 	PORT_IS_DEAD,	 /* final */
 };
 

@@ -213,6 +213,18 @@ static mach_msg_return_t receive_by_name(struct reception *rx, struct space *spa
 	return MACH_RCV_INVALID_NAME;
 }
 
+/* The message is out of the queue. */
+static struct message *reception_end(struct reception *rx)
+{
+	struct message *m = rx->message;
+
+	rx->thread->partner_cpu = m->cpu;
+	if (m->accept)
+		accept_request_fire(m->accept);
+	m->accept = NULL;
+	return m;
+}
+
 mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const struct receive_limits *limits,
 			  const struct deadline *deadline, struct message **message, mach_msg_size_t *size)
 {
@@ -220,13 +232,21 @@ mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const st
 	mach_msg_return_t r = receive_by_name(&rx, thread->task->space, name);
 
 	*size = rx.size;
-	if (r)
-		return r;
-	*message = rx.message;
-	thread->partner_cpu = rx.message->cpu;
-	if (rx.message->accept) {
-		accept_request_fire(rx.message->accept);
-		rx.message->accept = NULL;
-	}
-	return MACH_MSG_SUCCESS;
+	if (!r)
+		*message = reception_end(&rx);
+	return r;
+}
+
+mach_msg_return_t receive_unnamed(struct thread *thread, struct port *p, struct message **message)
+{
+	static const struct receive_limits none = { .max_size = UINT32_MAX };
+	const struct deadline never = deadline_never();
+	struct reception rx = { .thread = thread, .limits = &none, .deadline = &never };
+	mach_msg_return_t r;
+
+	lock_take(&p->lock);
+	r = receive_from_port(&rx, p);
+	if (!r)
+		*message = reception_end(&rx);
+	return r;
 }

@@ -29,6 +29,11 @@ struct receive_limits {
 mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const struct receive_limits *limits,
 			  const struct deadline *deadline, struct message **message, mach_msg_size_t *size);
 
+/* The same from a port whose receive right is in the caller's hands, however large the message is; waits for as long as
+ * it takes.
+ *   MACH_MSG_SUCCESS, MACH_RCV_INTERRUPTED (by thread_interrupt(); the task or the thread may have ended) */
+mach_msg_return_t receive_unnamed(struct thread *thread, struct port *p, struct message **message);
+
 /* A message leaves its port, which is locked, in two steps: what the receiver will see is written into the message (a
  * step that can be taken back by restoring m->dest); then the port is told. */
 void receive_prepare_locked(struct port *p, struct message *m);

@@ -6,6 +6,7 @@
 
 #include "kernel/accept.h"
 #include "kernel/after.h"
+#include "kernel/file.h"
 #include "kernel/message.h"
 #include "kernel/notify.h"
 #include "kernel/object.h"
@@ -135,7 +136,8 @@ static bool send_is_elsewhere(struct port *p, struct message *m)
 		return true;
 	}
 	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
-		object_deliver(m);
+		if (!file_deliver(m))
+			object_deliver(m);
 		return true;
 	}
 	return false;

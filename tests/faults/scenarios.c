@@ -3,8 +3,10 @@
 #include "alloc-fail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mach/mig_support.h>
 #include <mach/notify.h>
+#include <portunus/fileport.h>
 #include <portunus/poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -303,6 +305,15 @@ static void rights_for_another_task(void)
 	portunus_task_enter(home);
 }
 
+static unsigned count_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static kern_return_t watch_and_forget(mach_port_t name)
 {
 	int fd = portunus_port_fd(name);
@@ -321,6 +332,38 @@ static void descriptors_to_poll(void)
 	KEEP(watch_and_forget(p));
 	KEEP(watch_and_forget(set));
 	KEEP(watch_and_forget(p));
+}
+
+static kern_return_t file_result(bool is_well)
+{
+	if (is_well)
+		return KERN_SUCCESS;
+	return errno == ENOMEM ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE;
+}
+
+static kern_return_t file_there_and_back(int fd)
+{
+	fileport_t port;
+	kern_return_t r = file_result(fileport_makeport(fd, &port) == 0);
+	int copy;
+
+	if (r)
+		return r;
+	copy = fileport_makefd(port);
+	r = file_result(copy >= 0);
+	if (!r)
+		close(copy);
+	mach_port_deallocate(self, port);
+	return r;
+}
+
+static void file_ports(void)
+{
+	unsigned n = count_descriptors();
+
+	KEEP(file_there_and_back(0));
+	KEEP(file_there_and_back(0));
+	expect(count_descriptors() == n, "a descriptor is left");
 }
 
 static void arrays_of_rights(void)
@@ -626,6 +669,7 @@ const struct scenario scenarios[] = {
 	{ "inline-rights", inline_rights, false },
 	{ "rights-for-another-task", rights_for_another_task, false },
 	{ "descriptors-to-poll", descriptors_to_poll, false },
+	{ "file-ports", file_ports, false },
 	{ "arrays-of-rights", arrays_of_rights, false },
 	{ "out-of-line-memory", out_of_line_memory, false },
 	{ "message-that-comes-back", message_that_comes_back, false },

@@ -56,6 +56,8 @@ static const void *const functions[] = {
 	(void *)mach_error_string,
 	(void *)mach_error_type,
 	(void *)mach_error,
+	(void *)fileport_makefd,
+	(void *)fileport_makeport,
 	(void *)portunus_port_fd,
 	(void *)portunus_task_enter,
 	(void *)portunus_thread_create,

@@ -8,6 +8,7 @@
 #include <mach_init.h>
 #include <mach/mach.h>
 #include <mach/msg_type.h>
+#include <portunus/fileport.h>
 #include <portunus/poll.h>
 #include <portunus/task.h>
 
