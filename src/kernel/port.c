@@ -47,6 +47,12 @@ static void port_free(struct port *p)
 	free(p);
 }
 
+/* A receive on a member of a set says so at once. */
+__attribute__((cold)) void port_show_slow_locked(struct port *p)
+{
+	watch_show_locked(p->watch, p->set || !list_is_empty(&p->messages));
+}
+
 void port_ref_locked(struct port *p)
 {
 	lock_assert_held(&p->lock);

@@ -76,11 +76,12 @@ static inline bool port_is_dead(const struct port *p)
 	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_DEAD;
 }
 
-/* The queue has changed, or the set: tells whoever polls. A receive on a member of a set says so at once. */
+/* The queue has changed, or the set: tells whoever polls. */
+void port_show_slow_locked(struct port *p);
 static inline void port_show_locked(struct port *p)
 {
 	if (__builtin_expect(p->watch != NULL, 0))
-		watch_show_locked(p->watch, p->set || !list_is_empty(&p->messages));
+		port_show_slow_locked(p);
 }
 
 void port_ref_locked(struct port *p);

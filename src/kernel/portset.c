@@ -52,6 +52,11 @@ void portset_unlock_unref(struct portset *set)
 		portset_free(set);
 }
 
+__attribute__((cold)) void portset_show_slow_locked(struct portset *set)
+{
+	watch_show_locked(set->watch, !list_is_empty(&set->messages));
+}
+
 /* Messages that a port brought with it go to threads that wait on the set. */
 static void portset_deliver_queue_locked(struct portset *set, struct port *p, struct after *after)
 {

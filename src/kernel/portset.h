@@ -38,10 +38,11 @@ void portset_ref_locked(struct portset *set);
 void portset_unlock_unref(struct portset *set);
 
 /* The queue has changed: tells whoever polls. */
+void portset_show_slow_locked(struct portset *set);
 static inline void portset_show_locked(struct portset *set)
 {
 	if (__builtin_expect(set->watch != NULL, 0))
-		watch_show_locked(set->watch, !list_is_empty(&set->messages));
+		portset_show_slow_locked(set);
 }
 
 /* Both with the port's lock held. Joining moves the port's messages to the end of the set's queue and gives them to

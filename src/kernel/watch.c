@@ -57,8 +57,10 @@ static void watch_unref(struct watch *watch)
 	free(watch);
 }
 
-void watch_change_locked(struct watch *watch, bool is_ready)
+void watch_show_locked(struct watch *watch, bool is_ready)
 {
+	if (watch->is_raised == is_ready)
+		return;
 	watch->is_raised = is_ready;
 	if (is_ready)
 		fd_event_raise(watch->event.fd);

@@ -35,12 +35,7 @@ int watch_open(struct space *space, mach_port_name_t name, int *fd);
  * brings messages into the kernel must not wait for one. The hook watch_begins() (kernel.h) tells when it stops being 0. */
 unsigned watch_count(void);
 
-void watch_change_locked(struct watch *watch, bool is_ready);
+/* What it is to show from now on. */
+void watch_show_locked(struct watch *watch, bool is_ready);
 void watch_end_locked(struct watch **watch);
 void watch_forget_all(void); /* after fork, in the child */
-
-static inline void watch_show_locked(struct watch *watch, bool is_ready)
-{
-	if (watch->is_raised != is_ready)
-		watch_change_locked(watch, is_ready);
-}
