@@ -158,7 +158,8 @@ PORTUNUS_EXPORT mach_msg_return_t mach_msg_server_once(boolean_t (*demux)(mach_m
 						       mach_msg_size_t max_size, mach_port_t rcv_name);
 
 /* mach_msg_server_timeout - mach_msg_server with options
- *   option    added to each receive: MACH_RCV_TIMEOUT, MACH_RCV_INTERRUPT; others are ignored
+ *   option    added to each receive: MACH_RCV_TIMEOUT, MACH_RCV_INTERRUPT, a trailer (demux finds it behind the
+ *             request); others are ignored
  *   timeout   milliseconds to wait for each request
  * Returns as mach_msg_server, and MACH_RCV_TIMED_OUT or MACH_RCV_INTERRUPTED as asked for. Source: GNU. */
 PORTUNUS_EXPORT mach_msg_return_t mach_msg_server_timeout(boolean_t (*demux)(mach_msg_header_t *request,

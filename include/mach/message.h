@@ -195,6 +195,17 @@ typedef integer_t mach_msg_option_t;
 #define MACH_RCV_LARGE	     0x00000800 /* keep a message that is too large in the queue, tell its size */
 #define MACH_SEND_ALWAYS     0x00010000 /* belongs to a kernel; ignored */
 
+/* Asks for a trailer behind the message received: MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) together with
+ * MACH_RCV_TRAILER_ELEMENTS(one of the following); see "trailers" below. */
+#define MACH_RCV_TRAILER_NULL	     0 /* no trailer */
+#define MACH_RCV_TRAILER_SEQNO	     1 /* mach_msg_seqno_trailer_t */
+#define MACH_RCV_TRAILER_SENDER	     2 /* mach_msg_security_trailer_t */
+#define MACH_RCV_TRAILER_AUDIT	     3 /* mach_msg_audit_trailer_t */
+#define MACH_RCV_TRAILER_TYPE(x)     (((x)&0xf) << 28)
+#define MACH_RCV_TRAILER_ELEMENTS(x) (((x)&0xf) << 24)
+#define MACH_RCV_TRAILER_MASK	     0xff000000U
+#define GET_RCV_ELEMENTS(option)     (((option) >> 24) & 0xf)
+
 /* Source of the values: probe 01-abi. Send errors are err_mach_ipc, subsystem 0; receive errors subsystem 1. */
 typedef kern_return_t mach_msg_return_t;
 
@@ -237,13 +248,99 @@ typedef kern_return_t mach_msg_return_t;
 #define MACH_RCV_HEADER_ERROR	0x1000400b /* the rights of the header found no room; see the bits */
 #define MACH_RCV_BODY_ERROR	0x1000400c /* something in the body found no room; see the bits */
 
+#define MACH_RCV_INVALID_TRAILER 0x1000400f /* no such trailer; not in GNU Mach, the value is Darwin's */
+
+/* ---- trailers ---------------------------------------------------------------------------------------------------- */
+
+/* What the kernel knows of a message besides what its sender wrote, for a receiver who asks: who sent it. It lies in the
+ * receiver's buffer behind the message, at round_msg(msgh_size); msgh_size does not count it, rcv_size has to.
+ * The names, layouts and values are Darwin's; Mach itself, as the Hurd knows it, has no trailers. Unlike Darwin, a
+ * receive that does not ask gets none, not even an empty one. */
+typedef unsigned int mach_msg_trailer_type_t;
+typedef unsigned int mach_msg_trailer_size_t;
+
+#define MACH_MSG_TRAILER_FORMAT_0 0
+
+/* The user and group by whose rights the sender acts. */
+typedef struct {
+	unsigned int val[2];
+} security_token_t;
+
+/* val[0] audit user: always -1   [1] effective user   [2] effective group   [3] real user   [4] real group   [5] process
+ * [6] audit session: always 0   [7] version of the process id: always 0
+ * Of another process that is what the Linux kernel vouches for, which says nothing of the real user and group: they are
+ * told as the effective ones. */
+typedef struct {
+	unsigned int val[8];
+} audit_token_t;
+
+/* The sender of what the kernel itself makes, such as notifications. */
+#define KERNEL_SECURITY_TOKEN_VALUE \
+	{ \
+		{ \
+			0, 1 \
+		} \
+	}
+#define KERNEL_AUDIT_TOKEN_VALUE \
+	{ \
+		{ \
+			0, 0, 0, 0, 0, 0, 0, 0 \
+		} \
+	}
+
+/* Each begins with the one before it. */
+typedef struct {
+	mach_msg_trailer_type_t msgh_trailer_type; /* MACH_MSG_TRAILER_FORMAT_0 */
+	mach_msg_trailer_size_t msgh_trailer_size; /* of all of it, bytes */
+} mach_msg_trailer_t;
+
+typedef struct {
+	mach_msg_trailer_type_t msgh_trailer_type;
+	mach_msg_trailer_size_t msgh_trailer_size;
+	mach_port_seqno_t msgh_seqno; /* as in the header */
+} mach_msg_seqno_trailer_t;
+
+typedef struct {
+	mach_msg_trailer_type_t msgh_trailer_type;
+	mach_msg_trailer_size_t msgh_trailer_size;
+	mach_port_seqno_t msgh_seqno;
+	security_token_t msgh_sender;
+} mach_msg_security_trailer_t;
+
+typedef struct {
+	mach_msg_trailer_type_t msgh_trailer_type;
+	mach_msg_trailer_size_t msgh_trailer_size;
+	mach_port_seqno_t msgh_seqno;
+	security_token_t msgh_sender;
+	audit_token_t msgh_audit;
+} mach_msg_audit_trailer_t;
+
+typedef mach_msg_security_trailer_t mach_msg_format_0_trailer_t;
+typedef mach_msg_audit_trailer_t mach_msg_max_trailer_t;
+
+#define MACH_MSG_TRAILER_MINIMUM_SIZE  sizeof(mach_msg_trailer_t)
+#define MACH_MSG_TRAILER_FORMAT_0_SIZE sizeof(mach_msg_format_0_trailer_t)
+#define MAX_TRAILER_SIZE	       ((mach_msg_size_t)sizeof(mach_msg_max_trailer_t))
+
+/* Bytes that a receive with this option appends. */
+#define REQUESTED_TRAILER_SIZE(option) \
+	((mach_msg_trailer_size_t)(GET_RCV_ELEMENTS(option) == MACH_RCV_TRAILER_NULL ? 0 \
+				   : GET_RCV_ELEMENTS(option) == MACH_RCV_TRAILER_SEQNO \
+					   ? sizeof(mach_msg_seqno_trailer_t) \
+				   : GET_RCV_ELEMENTS(option) == MACH_RCV_TRAILER_SENDER \
+					   ? sizeof(mach_msg_security_trailer_t) \
+					   : sizeof(mach_msg_max_trailer_t)))
+
+/* Where the trailer of a message of this size is. Messages received have whole units already. */
+#define round_msg(size) (((mach_msg_size_t)(size) + MACH_MSG_USER_ALIGNMENT - 1) & ~(MACH_MSG_USER_ALIGNMENT - 1))
+
 PORTUNUS_BEGIN_DECLS
 
 /* mach_msg - send a message, receive one, or both
  *   msg        the message to send, and the buffer for the one received; aligned like a mach_msg_header_t
  *   option     MACH_SEND_MSG, MACH_RCV_MSG and what they modify
  *   send_size  bytes to send, a multiple of MACH_MSG_USER_ALIGNMENT; 0 if nothing is sent
- *   rcv_size   bytes of the buffer; 0 if nothing is received
+ *   rcv_size   bytes of the buffer, the trailer that was asked for included; 0 if nothing is received
  *   rcv_name   the receive right or port set to receive from
  *   timeout    milliseconds, for each half that has its TIMEOUT option; 0 does not wait
  *   notify     a receive right, for the NOTIFY and CANCEL options; else MACH_PORT_NULL
@@ -286,7 +383,10 @@ PORTUNUS_BEGIN_DECLS
  *                                 right and the body are destroyed
  *   MACH_RCV_TOO_LARGE            with MACH_RCV_LARGE: the message stays, msgh_size says what it needs (the buffer
  *                                 holds at least a header); without: the header alone arrives, the rest is destroyed
+ *   MACH_RCV_INVALID_TRAILER      the option bits ask for a trailer that there is not; nothing was received
  *   MACH_RCV_HEADER_ERROR, MACH_RCV_BODY_ERROR with bits: received, but what found no room is destroyed
+ * A trailer comes with MACH_MSG_SUCCESS and MACH_RCV_BODY_ERROR. The size that MACH_RCV_TOO_LARGE tells is that of the
+ * message without it.
  * Source: probes 05-queue, 06-receive, 08-header, 09-body, 10-ool, 14-payload, 16-misc. */
 PORTUNUS_EXPORT mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
 					   mach_msg_size_t rcv_size, mach_port_name_t rcv_name,

@@ -83,6 +83,7 @@ static const struct text texts[] = {
 	TEXT(MACH_RCV_IN_SET, "the port is a member of a port set"),
 	TEXT(MACH_RCV_HEADER_ERROR, "the rights in the header found no room"),
 	TEXT(MACH_RCV_BODY_ERROR, "a part of the body found no room"),
+	TEXT(MACH_RCV_INVALID_TRAILER, "there is no trailer of this type with these elements"),
 
 	TEXT(MIG_TYPE_ERROR, "the reply does not have the types it should"),
 	TEXT(MIG_REPLY_MISMATCH, "the reply belongs to another routine"),

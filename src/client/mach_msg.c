@@ -10,6 +10,7 @@
 #include "kernel/space.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
+#include "kernel/trailer.h"
 #include "platform/deadline.h"
 #include "platform/usercopy.h"
 
@@ -68,8 +69,9 @@ static mach_msg_return_t receive_attempt(struct thread *thread, mach_msg_header_
 					 mach_msg_size_t size, mach_port_name_t name, const struct deadline *deadline,
 					 mach_port_name_t notify)
 {
+	mach_msg_size_t trailer = trailer_size(option);
 	struct receive_limits limits = {
-		.max_size = size,
+		.max_size = size < trailer ? 0 : size - trailer,
 		.leaves_large = option & MACH_RCV_LARGE,
 		.buffer_is_bad = size && !user_writable(msg, 1),
 	};
@@ -82,9 +84,9 @@ static mach_msg_return_t receive_attempt(struct thread *thread, mach_msg_header_
 		return MACH_RCV_INVALID_DATA;
 	if (r)
 		return r;
-	if (m->size > size)
+	if (m->size > limits.max_size)
 		return copyout_header(m, msg, size, MACH_RCV_TOO_LARGE);
-	return copyout(thread->task, m, msg, option & MACH_RCV_NOTIFY, notify);
+	return copyout(thread->task, m, msg, option, notify);
 }
 
 static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *msg, mach_msg_option_t option,
@@ -96,6 +98,8 @@ static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *
 		timeout_to_deadline(option & MACH_RCV_TIMEOUT, timeout, option & MACH_RCV_INTERRUPT, &storage);
 	mach_msg_return_t r;
 
+	if (!trailer_exists(option))
+		return MACH_RCV_INVALID_TRAILER;
 	do {
 		r = receive_attempt(thread, msg, option, size, name, deadline, notify);
 		thread_check_terminated(thread);

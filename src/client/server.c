@@ -50,6 +50,7 @@ static void server_deinit(void *arg)
 static kern_return_t server_init(struct server *s, mach_msg_size_t max_size)
 {
 	s->usual = max_size < sizeof(mig_reply_header_t) ? (mach_msg_size_t)sizeof(mig_reply_header_t) : max_size;
+	s->usual += REQUESTED_TRAILER_SIZE(s->option);
 	if (!buffer_resize(&s->request, s->usual) || !buffer_resize(&s->reply, s->usual)) {
 		server_deinit(s);
 		return KERN_RESOURCE_SHORTAGE;
@@ -71,12 +72,13 @@ static void server_swap(struct server *s)
  * request, the small buffer destroys it, and its sender hears so through its reply right. */
 static enum received server_make_room(struct server *s)
 {
-	mach_msg_size_t needed = s->request.msg->msgh_size;
+	mach_msg_size_t needed = s->request.msg->msgh_size + REQUESTED_TRAILER_SIZE(s->option);
+	mach_msg_option_t trailer = s->option & MACH_RCV_TRAILER_MASK;
 	mach_msg_return_t mr;
 
 	if (needed > s->request.room && buffer_resize(&s->request, needed))
 		return NOTHING;
-	mr = mach_msg(s->request.msg, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, s->request.room, s->rcv_name, 0,
+	mr = mach_msg(s->request.msg, MACH_RCV_MSG | MACH_RCV_TIMEOUT | trailer, 0, s->request.room, s->rcv_name, 0,
 		      MACH_PORT_NULL);
 	return mr == MACH_MSG_SUCCESS ? REQUEST : NOTHING;
 }
@@ -263,7 +265,7 @@ mach_msg_return_t mach_msg_server_timeout(demux_fn demux, mach_msg_size_t max_si
 		.demux = demux,
 		.rcv_name = rcv_name,
 		.timeout = timeout,
-		.option = option & (MACH_RCV_TIMEOUT | MACH_RCV_INTERRUPT),
+		.option = option & (MACH_RCV_TIMEOUT | MACH_RCV_INTERRUPT | MACH_RCV_TRAILER_MASK),
 	};
 
 	return serve(&s, max_size, FALSE);

@@ -2,89 +2,28 @@
 #include "client/target.h"
 
 #include "kernel/callmsg.h"
-#include "kernel/message.h"
+#include "kernel/exchange.h"
 #include "kernel/port.h"
-#include "kernel/receive.h"
 #include "kernel/right.h"
-#include "kernel/send.h"
-#include "platform/deadline.h"
 #include "platform/usercopy.h"
 
 bool target_is_always_sent_to;
 
 /* ---- asking by message */
 
-/* Nobody needs the answer any more. */
-static bool caller_has_ended(struct thread *caller)
-{
-	return atomic_load(&caller->is_terminated) || atomic_load(&caller->task->is_dead);
-}
-
-/* Takes the request. */
-static mach_msg_return_t request_send(struct thread *caller, struct message *request)
-{
-	const struct deadline never = deadline_never();
-	mach_msg_return_t r;
-
-	do
-		r = send(caller, request, 0, &never, MACH_PORT_NULL);
-	while (r == MACH_SEND_INTERRUPTED && !caller_has_ended(caller));
-	if (r)
-		message_destroy(request);
-	return r;
-}
-
-static mach_msg_return_t answer_receive(struct thread *caller, struct port *reply, struct message **answer)
-{
-	mach_msg_return_t r;
-
-	do
-		r = receive_unnamed(caller, reply, answer);
-	while (r == MACH_RCV_INTERRUPTED && !caller_has_ended(caller));
-	return r;
-}
-
-static struct right reply_right(struct port *reply)
-{
-	lock_take(&reply->lock);
-	port_make_send_once_locked(reply);
-	lock_drop(&reply->lock);
-	return (struct right){ reply, RIGHT_SEND_ONCE };
-}
-
-/* The whole exchange, with a request that is answered to @reply. */
-static mach_msg_return_t exchange(struct thread *caller, struct port *reply, struct right *dest,
-				  const struct call *call, struct message **answer)
-{
-	struct right right = reply_right(reply);
-	struct message *request = call_request(dest, &right, call);
-	mach_msg_return_t r;
-
-	if (!request) {
-		right_destroy(&right);
-		right_destroy(dest);
-		call_discard(call);
-		return MACH_SEND_NO_BUFFER;
-	}
-	r = request_send(caller, request);
-	return r ? r : answer_receive(caller, reply, answer);
-}
-
-/* The reply port is new and has no name: nobody else can send to it, and it takes no place in the caller's name space. */
 static kern_return_t ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
 				    struct answer *answer)
 {
-	struct port *reply = port_new();
-	struct message *m;
+	const struct right nobody = { NULL, RIGHT_NONE };
+	struct message *request = call_request(dest, &nobody, call), *m;
 	mach_msg_return_t r;
 
-	if (!reply) {
+	if (!request) {
 		right_destroy(dest);
 		call_discard(call);
 		return MACH_SEND_NO_BUFFER;
 	}
-	r = exchange(caller, reply, dest, call, &m);
-	port_destroy(reply);
+	r = exchange(caller, request, &m);
 	if (!r)
 		return call_read_answer(m, call->op, answer);
 	thread_check_terminated(caller);

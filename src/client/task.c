@@ -13,6 +13,7 @@
 #include "kernel/object.h"
 #include "kernel/right.h"
 #include "link/family.h"
+#include "link/poller.h"
 #include "platform/park.h"
 #include "platform/usercopy.h"
 
@@ -26,6 +27,7 @@ __attribute__((constructor)) static void task_set_hooks(void)
 {
 	static const struct kernel_hooks hooks = {
 		.thread_begins = family_join,
+		.watch_begins = poller_attend_always,
 		.thread_leaves = mig_reply_port_forget,
 		.process_ends = process_end,
 	};

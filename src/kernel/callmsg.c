@@ -342,7 +342,7 @@ static void answer(struct message *request, const struct call_form *form, kern_r
 /* Somebody elsewhere has terminated the task that this process is to the others. */
 static bool ends_process(const struct message *request, const struct call *call)
 {
-	return request->is_foreign && call->op == CALL_TASK_TERMINATE &&
+	return request->sent_by == SENDER_OTHER && call->op == CALL_TASK_TERMINATE &&
 	       request->dest.port == kernel_root_task()->object.port;
 }
 

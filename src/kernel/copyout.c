@@ -12,6 +12,7 @@
 #include "kernel/right.h"
 #include "kernel/space.h"
 #include "kernel/task.h"
+#include "kernel/trailer.h"
 #include "platform/usercopy.h"
 
 /* The special bits for a right that found no place. */
@@ -222,21 +223,29 @@ static mach_msg_return_t copyout_reply(struct space *space, struct message *m, m
 	return MACH_MSG_SUCCESS;
 }
 
-mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, bool wants_notify,
+/* Whether all of it found its place. */
+static bool write_message(const struct message *m, mach_msg_header_t *user, mach_msg_option_t option)
+{
+	if (!user_write(user, m->image, m->size))
+		return false;
+	return !trailer_is_wanted(option) || trailer_write(m, user, option);
+}
+
+mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, mach_msg_option_t option,
 			  mach_port_name_t notify)
 {
 	enum right_kind reply_kind = m->reply.kind;
 	mach_port_name_t remote;
 	mach_msg_return_t r;
 
-	r = wants_notify ? copyout_reply_notify(task->space, m, notify, &remote)
-			 : copyout_reply(task->space, m, &remote);
+	r = option & MACH_RCV_NOTIFY ? copyout_reply_notify(task->space, m, notify, &remote)
+				     : copyout_reply(task->space, m, &remote);
 	if (r)
 		return copyout_header(m, user, sizeof m->header, r);
 	r = copyout_body(task, m);
 	write_header(m, remote, m->local_name, reply_kind, m->local_type);
 	write_payload(m);
-	if (!user_write(user, m->image, m->size))
+	if (!write_message(m, user, option))
 		r = MACH_RCV_INVALID_DATA;
 	else if (r)
 		r |= MACH_RCV_BODY_ERROR;

@@ -4,18 +4,17 @@
 /* From a kernel message to a user's memory and name space. Each of these takes the message, whatever it returns. */
 
 #include <mach/message.h>
-#include <stdbool.h>
 
 struct message;
 struct task;
 
-/* Delivers a received message. With @wants_notify (MACH_RCV_NOTIFY) the receive right named @notify hears of the reply
- * right's death.
+/* Delivers a received message, and behind it the trailer that @option asks for. With MACH_RCV_NOTIFY in @option the
+ * receive right named @notify hears of the reply right's death.
  *   MACH_RCV_INVALID_NOTIFY             the body is destroyed and only the header delivered, as by copyout_header()
  *   MACH_RCV_HEADER_ERROR | what failed   likewise
  *   MACH_RCV_BODY_ERROR | what failed   delivered, with null names for rights that found no place
  *   MACH_RCV_INVALID_DATA               the buffer cannot be written; rights and memory are the receiver's all the same */
-mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, bool wants_notify,
+mach_msg_return_t copyout(struct task *task, struct message *m, mach_msg_header_t *user, mach_msg_option_t option,
 			  mach_port_name_t notify);
 
 /* Delivers the header of a message too large for a buffer of @size bytes, as far as it fits; the rest is destroyed.

@@ -173,6 +173,7 @@ void image_write_notice(struct message *notice, mach_msg_id_t id, uint32_t value
 	memset(&notice->header, 0, sizeof notice->header);
 	notice->header.msgh_id = id;
 	notice->size = image_notice_size(id);
+	notice->sent_by = SENDER_KERNEL;
 	notice->is_complex = id == MACH_NOTIFY_PORT_DESTROYED;
 	if (id == MACH_NOTIFY_SEND_ONCE)
 		return;
@@ -194,6 +195,29 @@ void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t r
 	bytes.RetCode = result;
 	reply->size = sizeof bytes;
 	memcpy(reply->image, &bytes, sizeof bytes);
+	reply->sent_by = SENDER_KERNEL;
+}
+
+bool image_read_result(const struct message *m, mach_msg_id_t id, kern_return_t *result)
+{
+	mig_reply_header_t bytes;
+
+	if (m->size != sizeof bytes || m->is_complex || m->header.msgh_id != id)
+		return false;
+	memcpy(&bytes, m->image, sizeof bytes);
+	*result = bytes.RetCode;
+	return true;
+}
+
+void image_write_request(struct message *request, mach_msg_id_t id)
+{
+	memset(&request->header, 0, sizeof request->header);
+	request->header.msgh_id = id;
+}
+
+bool image_is_request(const struct message *m, mach_msg_id_t id)
+{
+	return m->size == sizeof m->header && !m->is_complex && m->header.msgh_id == id;
 }
 
 /* Returns the size of the short form; 0: the number does not fit into it. */

@@ -45,3 +45,8 @@ void image_write_result(struct message *reply, mach_msg_id_t id, kern_return_t r
 /* Appends the descriptor of an item of a given type, size and number, inline or not, and room for its data, within the
  * capacity of @m; sets the offsets in @d. */
 void image_append(struct message *m, struct descriptor *d);
+/* The result of a reply that is no more than that. False: it is something else. */
+bool image_read_result(const struct message *m, mach_msg_id_t id, kern_return_t *result);
+/* A request that is a header and nothing more. */
+void image_write_request(struct message *request, mach_msg_id_t id);
+bool image_is_request(const struct message *m, mach_msg_id_t id);

@@ -13,6 +13,8 @@
 #include "kernel/remote.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
+#include "kernel/watch.h"
+#include "platform/fd.h"
 #include "platform/lock.h"
 #include "platform/usercopy.h"
 
@@ -50,6 +52,12 @@ void kernel_tell_process_ends(void)
 		kernel.hooks.process_ends();
 }
 
+void kernel_tell_watch_begins(void)
+{
+	if (kernel.hooks.watch_begins)
+		kernel.hooks.watch_begins();
+}
+
 static void kernel_thread_ends(void *thread)
 {
 	thread_exit(thread);
@@ -79,6 +87,8 @@ static void kernel_after_fork(void)
 	task_forget_all();
 	memory_forget();
 	message_forget_reserve();
+	watch_forget_all();
+	fd_kept_forget();
 	count_forget();
 	kernel.root = NULL;
 }
@@ -88,7 +98,8 @@ static void kernel_init_process(void)
 {
 	if (kernel.has_key)
 		return;
-	if (pthread_key_create(&kernel.thread_key, kernel_thread_ends) || pthread_atfork(NULL, NULL, kernel_after_fork))
+	if (pthread_key_create(&kernel.thread_key, kernel_thread_ends) ||
+	    pthread_atfork(fd_kept_before_fork, fd_kept_after_fork, kernel_after_fork))
 		abort();
 	usercopy_init();
 	kernel.has_key = true;

@@ -20,6 +20,9 @@ struct kernel_hooks {
 	void (*thread_begins)(void);
 	/* Another process has terminated the root task, and has its answer: this process is to end. */
 	void (*process_ends)(void);
+	/* There was no watch (watch.h), and now there is one; no lock is held, and what is watched cannot have been waited
+	 * for yet. */
+	void (*watch_begins)(void);
 };
 
 void kernel_set_hooks(const struct kernel_hooks *hooks);
@@ -27,5 +30,6 @@ void kernel_set_hooks(const struct kernel_hooks *hooks);
 void kernel_tell_leaving(void);
 void kernel_tell_beginning(void);
 void kernel_tell_process_ends(void);
+void kernel_tell_watch_begins(void);
 /* thread_exit(@thread) will run when the calling pthread ends. */
 void kernel_at_thread_exit(struct thread *thread);

@@ -11,6 +11,7 @@
 #include "kernel/port.h"
 #include "kernel/remote.h"
 #include "kernel/thread.h"
+#include "platform/fd.h"
 #include "platform/lock.h"
 
 /* Under the address sanitizer every message is a malloc of its own, so that use after free is seen. */
@@ -68,10 +69,12 @@ static void message_init(struct message *m, uint32_t size)
 	m->accept = NULL;
 	m->origin = NULL;
 	m->n_hops = 0;
+	m->sent_by = SENDER_SELF;
+	m->fd = -1;
 	m->n_items = 0;
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
-	m->is_circular = m->is_complex = m->is_foreign = m->has_payload = false;
+	m->is_circular = m->is_complex = m->has_payload = false;
 	m->is_relayed = m->is_request = false;
 	count_add(messages, 1);
 }
@@ -154,14 +157,23 @@ struct message *message_new_certain(uint32_t size)
 	return m;
 }
 
+/* What few messages have; out of line, so that the others do not pay for it in registers. */
+static __attribute__((noinline, cold)) void message_free_extras(struct message *m)
+{
+	if (m->items != m->inline_items)
+		free(m->items);
+	if (m->fd >= 0)
+		fd_close(m->fd);
+}
+
 void message_free(struct message *m)
 {
 	struct thread *thread;
 
 	assert(!list_is_linked(&m->port_link) && !list_is_linked(&m->set_link) && !m->accept);
 	count_add(messages, -1);
-	if (m->items != m->inline_items)
-		free(m->items);
+	if (__builtin_expect(m->items != m->inline_items || m->fd >= 0, 0))
+		message_free_extras(m);
 	if (m->capacity == MESSAGE_SMALL_IMAGE) {
 		thread = thread_self();
 		if (thread->n_cached + 1 <= CACHE_MAX) {

@@ -15,6 +15,7 @@
 #include <mach/message.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "kernel/memory.h"
 #include "kernel/right.h"
@@ -40,6 +41,19 @@ struct item {
 	struct memory memory;
 };
 
+/* Who sent a message, for receivers who ask (trailer.h). A process is what the host says of it, not what it says. */
+enum sender_kind {
+	SENDER_SELF,   /* a thread of this process; message.sender is not used */
+	SENDER_KERNEL, /* nobody: the kernel made it itself; likewise */
+	SENDER_OTHER,  /* another process: message.sender */
+};
+
+struct sender {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
 #define MESSAGE_INLINE_ITEMS 2
 #define MESSAGE_SMALL_IMAGE  256 /* bytes; messages up to this come from a per-thread cache */
 
@@ -53,12 +67,14 @@ struct message {
 	uint32_t n_items, items_capacity;
 	struct item *items; /* inline_items until there are more */
 	unsigned cpu;	    /* on which the sender ran */
-	bool is_circular;   /* carries a receive right that could never be received */
-	bool is_complex;    /* carries rights or out-of-line memory, be it none of them */
-	bool is_foreign;    /* came from another process */
-	bool is_relayed;    /* by way of a node where its port had been: it does not wait in port.held */
-	bool is_request;    /* none of a program: a notification that was asked for where the port was before */
-	uint8_t n_hops;	    /* how often it was sent on after its port had moved to another node */
+	enum sender_kind sent_by;
+	struct sender sender;
+	int fd;		  /* a descriptor that it brings, closed with it; -1 mostly; only kernels see it (file.h) */
+	bool is_circular; /* carries a receive right that could never be received */
+	bool is_complex;  /* carries rights or out-of-line memory, be it none of them */
+	bool is_relayed;  /* by way of a node where its port had been: it does not wait in port.held */
+	bool is_request;  /* none of a program: a notification that was asked for where the port was before */
+	uint8_t n_hops;	  /* how often it was sent on after its port had moved to another node */
 
 	/* written when it is received */
 	bool has_payload;
@@ -78,14 +94,14 @@ struct message {
 	};
 };
 
-/* A message with room for @size bytes; no rights, no items; the image is not initialised. NULL: no memory. */
+/* A message with room for @size bytes; no rights, no items, sent by this process; the image is not initialised. NULL: no memory. */
 struct message *message_new(uint32_t size);
 /* As message_new() for a small one, but does not return without: there is a reserve, and when that is used up it waits
  * for memory. No lock may be held. */
 struct message *message_new_certain(uint32_t size);
 bool message_init_reserve(void);   /* before the first; false: no memory */
 void message_forget_reserve(void); /* after fork, in the child */
-/* Memory only: rights and items have been taken out or moved on. */
+/* Memory only, and its descriptor: rights and items have been taken out or moved on. */
 void message_free(struct message *m);
 /* The message and everything in it, with all consequences. No lock may be held. Messages found inside (in the queue of
  * a receive right that dies) are destroyed after it, not within it, so depth costs no stack. */

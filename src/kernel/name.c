@@ -523,6 +523,7 @@ static kern_return_t name_move_member_locked(struct space *space, struct name *m
 			portset_remove_locked(p);
 		if (set)
 			portset_add_locked(set, p, after);
+		port_show_locked(p);
 	}
 	lock_drop(&p->lock);
 	return KERN_SUCCESS;

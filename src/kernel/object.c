@@ -33,6 +33,16 @@ void object_deinit(struct object *object)
 	object->port = NULL;
 }
 
+bool object_is_file(struct port *p)
+{
+	bool is_file;
+
+	lock_take(&p->lock);
+	is_file = p->where == PORT_IN_KERNEL && p->object->type == OBJECT_FILE;
+	lock_drop(&p->lock);
+	return is_file;
+}
+
 static kern_return_t object_lock_port(struct port *p, enum object_type type, struct object **object)
 {
 	kern_return_t r = KERN_SUCCESS;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Kernel objects: what stands behind ports whose receive right the kernel itself holds (PORT_IN_KERNEL). */
+/* Kernel objects: what stands behind ports whose receive right the kernel itself holds (PORT_IN_KERNEL). Of a task, a
+ * thread or the host the port ends with the object; a file (file.h) ends with its last send right. */
 
 #include <mach/port.h>
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 struct port;
 struct space;
 
-enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST };
+enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST, OBJECT_FILE };
 
 struct object {
 	enum object_type type;
@@ -25,6 +26,9 @@ bool object_init(struct object *object, enum object_type type);
 void object_end(struct object *object);
 /* Gives back the port of an object that has ended. */
 void object_deinit(struct object *object);
+
+/* Whether a port is that of a file, here. */
+bool object_is_file(struct port *p);
 
 /* Finds the object behind a send right. On success its port is locked, which keeps the object alive.
  *   MACH_SEND_INVALID_DEST   the name holds no send right to a living port

@@ -43,9 +43,16 @@ static void port_free(struct port *p)
 {
 	assert(port_is_dead(p));
 	assert(list_is_empty(&p->messages) && list_is_empty(&p->receivers) && list_is_empty(&p->senders));
-	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed && !p->exports);
+	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed && !p->exports &&
+	       !p->watch);
 	count_add(ports, -1);
 	free(p);
+}
+
+/* A receive on a member of a set says so at once. */
+__attribute__((cold)) void port_show_slow_locked(struct port *p)
+{
+	watch_show_locked(p->watch, p->set || !list_is_empty(&p->messages));
 }
 
 void port_ref_locked(struct port *p)
@@ -119,6 +126,7 @@ void port_leave_space_locked(struct port *p, struct after *after)
 	if (p->set)
 		portset_remove_locked(p);
 	port_end_receivers_locked(p, MACH_RCV_PORT_DIED, after);
+	watch_end_locked(&p->watch);
 	p->mscount = 0;
 	p->seqno = 0;
 	p->has_payload = false;

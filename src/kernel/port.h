@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "kernel/right.h"
+#include "kernel/watch.h"
 #include "platform/list.h"
 #include "platform/lock.h"
 
@@ -33,7 +34,7 @@ struct proxy;
 enum port_where {
 	PORT_IN_SPACE,	 /* space, entry, name: a task holds the receive right */
 	PORT_IN_MESSAGE, /* dest: where the message that carries it goes, NULL while it is in the hands of a call */
-	PORT_IN_KERNEL,	 /* object: a task, a thread, a host; messages go to call_serve() */
+	PORT_IN_KERNEL,	 /* object: a task, a thread, a host, a file; messages go to file_deliver(), call_serve() */
 	PORT_IS_PROXY, /* proxy: another node has the receive right; messages go to remote_ops.transmit(), n_queued counts
 			  * those of ours that are not known to have been received, and qlimit is the other node's */
 	PORT_IS_DEAD, /* final */
@@ -61,10 +62,11 @@ struct port {
 	struct list messages;  /* message.port_link, oldest first */
 	struct list receivers; /* waiter.link: blocked, newest first; empty while the port is in a set */
 	struct list senders;   /* waiter.link: blocked on a full queue, oldest first, each with its message */
-	struct list
-		*held; /* NULL mostly: messages that wait until those have come that were sent before them by way of the
-			    * port's former home; message.is_relayed ones do not */
+	/* NULL mostly: messages that wait until those have come that were sent before them by way of the port's former home;
+	 * message.is_relayed ones do not. */
+	struct list *held;
 	struct portset *set;	    /* one reference */
+	struct watch *watch;	    /* IN_SPACE: who polls for messages; NULL mostly */
 	struct list set_link;	    /* in set->members */
 	struct message *no_senders; /* the notices that were asked for, ready to be sent */
 	struct message *port_destroyed;
@@ -88,6 +90,14 @@ static inline bool port_is_proxy(const struct port *p)
 	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IS_PROXY;
 }
 
+/* The queue has changed, or the set: tells whoever polls. */
+void port_show_slow_locked(struct port *p);
+static inline void port_show_locked(struct port *p)
+{
+	if (__builtin_expect(p->watch != NULL, 0))
+		port_show_slow_locked(p);
+}
+
 void port_ref_locked(struct port *p);
 void port_unref(struct port *p);
 /* Drops the lock and one reference. */
@@ -101,8 +111,8 @@ void port_become_proxy_locked(struct port *p, struct proxy *proxy);
 void port_cease_proxy_locked(struct port *p);
 /* No right to it is left here, so nobody can tell that it goes. */
 void port_end_proxy_locked(struct port *p);
-/* The receive right leaves its space: counts restart, the payload and the port set are forgotten, blocked receivers get
- * MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
+/* The receive right leaves its space: counts restart, the payload and the port set are forgotten, the watch ends, blocked
+ * receivers get MACH_RCV_PORT_DIED. The port is in the hands of the caller (IN_MESSAGE without dest). */
 void port_leave_space_locked(struct port *p, struct after *after);
 
 /* The receive right of @p, in the caller's hands, goes into a message to @dest. Returns false, changing nothing, where

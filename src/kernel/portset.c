@@ -32,6 +32,7 @@ struct portset *portset_new(void)
 static void portset_free(struct portset *set)
 {
 	assert(list_is_empty(&set->members) && list_is_empty(&set->messages) && list_is_empty(&set->receivers));
+	assert(!set->watch);
 	count_add(sets, -1);
 	free(set);
 }
@@ -49,6 +50,11 @@ void portset_unlock_unref(struct portset *set)
 	lock_drop(&set->lock);
 	if (was_last)
 		portset_free(set);
+}
+
+__attribute__((cold)) void portset_show_slow_locked(struct portset *set)
+{
+	watch_show_locked(set->watch, !list_is_empty(&set->messages));
 }
 
 /* Messages that a port brought with it go to threads that wait on the set. */
@@ -80,6 +86,7 @@ void portset_add_locked(struct portset *set, struct port *p, struct after *after
 	list_for_each(m, &p->messages, struct message, port_link)
 		list_append(&set->messages, &m->set_link);
 	portset_deliver_queue_locked(set, p, after);
+	portset_show_locked(set);
 	lock_drop(&set->lock);
 	send_admit_locked(p, after); /* what was delivered made room */
 }
@@ -93,6 +100,7 @@ void portset_remove_locked(struct port *p)
 	list_for_each(m, &p->messages, struct message, port_link)
 		list_unlink(&m->set_link);
 	p->set = NULL;
+	portset_show_locked(set);
 	portset_unlock_unref(set);
 }
 
@@ -122,6 +130,7 @@ static void portset_empty_locked(struct portset *set)
 		list_for_each(m, &p->messages, struct message, port_link)
 			list_unlink(&m->set_link);
 		p->set = NULL;
+		port_show_locked(p);
 		set->n_refs--;
 		lock_drop(&p->lock);
 	}
@@ -134,6 +143,7 @@ void portset_destroy(struct portset *set)
 	after_init(&after);
 	lock_take(&set->lock);
 	set->is_dead = true;
+	watch_end_locked(&set->watch);
 	portset_empty_locked(set);
 	list_for_each(w, &set->receivers, struct waiter, link)
 		if (waiter_claim(w, MACH_RCV_PORT_DIED, &after))

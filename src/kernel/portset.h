@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/watch.h"
 #include "platform/list.h"
 #include "platform/lock.h"
 
@@ -29,14 +30,24 @@ struct portset {
 	struct list members;	       /* port.set_link */
 	struct list messages;	       /* message.set_link, oldest first */
 	struct list receivers;	       /* waiter.link, newest first */
+	struct watch *watch;	       /* who polls for messages; NULL mostly */
 };
 
 struct portset *portset_new(void); /* one reference, the caller's; NULL: no memory */
 void portset_ref_locked(struct portset *set);
 void portset_unlock_unref(struct portset *set);
 
+/* The queue has changed: tells whoever polls. */
+void portset_show_slow_locked(struct portset *set);
+static inline void portset_show_locked(struct portset *set)
+{
+	if (__builtin_expect(set->watch != NULL, 0))
+		portset_show_slow_locked(set);
+}
+
 /* Both with the port's lock held. Joining moves the port's messages to the end of the set's queue and gives them to
- * threads that wait; threads that wait on the port itself get MACH_RCV_PORT_CHANGED. */
+ * threads that wait; threads that wait on the port itself get MACH_RCV_PORT_CHANGED. Who polls the set hears of it; for
+ * who polls the port, the caller calls port_show_locked(). */
 void portset_add_locked(struct portset *set, struct port *p, struct after *after);
 void portset_remove_locked(struct port *p);
 

@@ -120,6 +120,7 @@ static mach_msg_return_t receive_from_port(struct reception *rx, struct port *p)
 	if (!list_is_empty(&p->messages)) {
 		r = receive_take_locked(rx, p, list_first(&p->messages, struct message, port_link), &after);
 		send_admit_locked(p, &after);
+		port_show_locked(p);
 		lock_drop(&p->lock);
 		after_run(&after);
 		return r;
@@ -153,6 +154,7 @@ static bool receive_from_queue_locked(struct reception *rx, struct portset *set,
 		if (!portset_lock_member(set, p))
 			continue;
 		*r = receive_take_locked(rx, p, m, &after);
+		portset_show_locked(set);
 		lock_drop(&set->lock);
 		send_admit_locked(p, &after);
 		lock_drop(&p->lock);

@@ -34,6 +34,8 @@ struct remote_ops {
 	void (*note_received_locked)(struct export *origin);
 	/* Likewise: the queue limit of a port with exports has changed. */
 	void (*note_limit_locked)(struct port *p);
+	/* Whether a proxy is said to be a file port (file.h). */
+	bool (*is_file)(struct port *proxy);
 	/* Tells other nodes what was noted. */
 	void (*settle)(void);
 	/* Takes in what has arrived. @thoroughly: also from nodes that have been silent for long. */

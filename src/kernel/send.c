@@ -7,6 +7,7 @@
 #include "kernel/accept.h"
 #include "kernel/after.h"
 #include "kernel/callmsg.h"
+#include "kernel/file.h"
 #include "kernel/message.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
@@ -86,14 +87,17 @@ static void send_deliver_locked(struct port *p, struct message *m, struct after 
 		return;
 	}
 	if (!set) {
-		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after))
+		if (list_is_empty(&p->receivers) || !send_offer_locked(p, &p->receivers, m, after)) {
 			send_queue_locked(p, m);
+			port_show_locked(p);
+		}
 		return;
 	}
 	lock_take(&set->lock);
 	if (list_is_empty(&set->receivers) || !send_offer_locked(p, &set->receivers, m, after)) {
 		send_queue_locked(p, m);
 		list_append(&set->messages, &m->set_link);
+		portset_show_locked(set);
 	}
 	lock_drop(&set->lock);
 }
@@ -157,7 +161,8 @@ static bool send_is_elsewhere(struct port *p, struct message *m)
 	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
 		if (m->origin)
 			message_leave_origin(m); /* there is no queue */
-		call_serve(m);
+		if (!file_deliver(m))
+			call_serve(m);
 		return true;
 	}
 	return false;

@@ -69,7 +69,8 @@ static bool broker_try(void)
 	lock_take(&node.lock);
 	link_ref_locked(link);
 	if (link->state != LINK_ENDED)
-		proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND, &broker.service);
+		proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND,
+					  &broker.service);
 	lock_drop(&node.lock);
 	broker.link = link;
 	(void)poller_await(is_greeted, link);

@@ -50,6 +50,8 @@ enum wire_form {
 	WIRE_RECEIVE,	  /* value: index of mine whose receive right FRAME_MOVE has announced */
 };
 
+#define WIRE_IS_FILE 0x80 /* in form, with WIRE_MINE: a file port */
+
 /* A right. */
 struct wire_right {
 	uint8_t form; /* enum wire_form */

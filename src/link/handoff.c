@@ -436,7 +436,7 @@ bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 	if (f->right.kind == RIGHT_NONE)
 		return migrate_take_offer(from, f);
 	if ((f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE) ||
-	    (f->right.form != WIRE_MINE && f->right.form != WIRE_TICKET))
+	    ((f->right.form & ~WIRE_IS_FILE) != WIRE_MINE && f->right.form != WIRE_TICKET))
 		return false;
 	list_init(&ready);
 	lock_take(&node.lock);
@@ -446,6 +446,7 @@ bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 		proxy = proxy_of_locked(from, f->right.value, f->right.limit);
 		ok = proxy != NULL;
 		if (ok) {
+			proxy->is_file |= f->right.form & WIRE_IS_FILE;
 			proxy_receive_unit_locked(proxy, right.kind, &right);
 			ok = meet_locked(from, f, &right, &ready);
 		}

@@ -66,6 +66,7 @@ static bool take_theirs_locked(struct link *from, const struct wire_right *wire,
 
 	if (!x)
 		return false;
+	x->is_file |= wire->form & WIRE_IS_FILE;
 	proxy_receive_unit_locked(x, wire->kind, right);
 	return true;
 }
@@ -87,6 +88,7 @@ static bool read_right_locked(struct arrival *a, enum right_kind kind, const str
 		return false;
 	switch (wire.form) {
 	case WIRE_MINE:
+	case WIRE_MINE | WIRE_IS_FILE:
 		if (!take_theirs_locked(a->from, &wire, &right))
 			return false;
 		break;
@@ -279,7 +281,10 @@ static bool read_message(struct arrival *a, const struct frame_message *f)
 	m->is_complex = f->flags & MESSAGE_IS_COMPLEX;
 	m->n_hops = f->n_hops;
 	m->cpu = ring_cpu(&a->from->ring);
-	m->is_foreign = true;
+	m->sent_by = SENDER_OTHER;
+	m->sender = a->from->peer;
+	if (f->flags & MESSAGE_HAS_DESCRIPTOR)
+		m->fd = inbound_take_fd(a->from);
 	m->is_relayed = f->index & INDEX_IS_ADOPTED;
 	m->is_request = f->flags & MESSAGE_IS_REQUEST;
 	if (!read_reply(a) || !reader_read(&a->reader, m->image + sizeof m->header, f->body_size))
@@ -516,16 +521,17 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 /* The next descriptor, which the peer passed before the frame that needs it. */
 int inbound_take_fd(struct link *link)
 {
-	int fd;
+	bool has_come = false;
+	int fd = -1;
 
-	for (int attempt = 0; attempt < 2; attempt++) {
+	for (int attempt = 0; attempt < 2 && !has_come; attempt++) {
+		if (attempt && !link_read_socket(link))
+			break;
 		lock_take(&node.lock);
-		fd = link_take_fd_locked(link);
+		has_come = link_take_fd_locked(link, &fd);
 		lock_drop(&node.lock);
-		if (fd >= 0 || attempt || !link_read_socket(link))
-			return fd;
 	}
-	return -1;
+	return fd;
 }
 
 static unsigned char *read_elsewhere(int fd, size_t size)

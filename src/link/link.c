@@ -313,16 +313,14 @@ void link_break_locked(struct link *link, const char *why)
 	fprintf(stderr, "portunus: link to process %d dropped: %s\n", (int)(link->peer_id >> 32), why);
 }
 
-int link_take_fd_locked(struct link *link)
+bool link_take_fd_locked(struct link *link, int *fd)
 {
-	int fd;
-
 	if (link->n_fds == 0)
-		return -1;
-	fd = link->fds[link->first_fd];
+		return false;
+	*fd = link->fds[link->first_fd];
 	link->first_fd = (link->first_fd + 1) % link->fds_capacity;
 	link->n_fds--;
-	return fd;
+	return true;
 }
 
 static bool link_keep_fd_locked(struct link *link, int fd)
@@ -594,8 +592,9 @@ static void link_detach_locked(struct link *link)
 	link->state = LINK_ENDED;
 	list_unlink(&link->node_link);
 	link_drop_backlog_locked(link);
-	while ((fd = link_take_fd_locked(link)) >= 0)
-		close(fd);
+	while (link_take_fd_locked(link, &fd))
+		if (fd >= 0)
+			close(fd);
 	tdestroy(link->introduced, free);
 	link->introduced = NULL;
 }

@@ -15,18 +15,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "kernel/message.h"
 #include "link/node.h"
 #include "link/ring.h"
 #include "link/table.h"
 #include "platform/list.h"
-
-struct sender {
-	pid_t pid;
-	uid_t uid;
-	gid_t gid;
-};
 
 enum link_state { LINK_GREETING, LINK_LIVE, LINK_ENDED };
 
@@ -100,8 +94,9 @@ void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */
 void link_tell_room_locked(struct link *link);
 
-/* Takes the oldest descriptor that the peer passed; -1: none has come. */
-int link_take_fd_locked(struct link *link);
+/* Takes the oldest descriptor that the peer passed; *fd is -1 if it came when we had no room for it. False: none has
+ * come. */
+bool link_take_fd_locked(struct link *link, int *fd);
 
 /* Reads packets from the socket: the greeting, descriptors, introductions. Called by the poller. False: the peer is gone or
  * has broken the rules. */

@@ -52,6 +52,7 @@ static const struct remote_ops node_ops = {
 	.note_count_locked = proxy_note_count_locked,
 	.note_received_locked = export_note_received_locked,
 	.note_limit_locked = export_note_limit_locked,
+	.is_file = proxy_is_file,
 	.settle = node_settle,
 	.look = poller_look,
 	.wait = poller_wait,
@@ -89,6 +90,7 @@ bool node_init(uint32_t number)
 		if (ok) {
 			atomic_store(&remote.is_linked, true);
 			thread_nudge_all();
+			poller_attend_always();
 		}
 	}
 	pthread_mutex_unlock(&mutex);

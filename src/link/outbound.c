@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/message.h"
+#include "kernel/object.h"
 #include "kernel/port.h"
 #include "kernel/right.h"
 #include "kernel/send.h"
@@ -121,7 +122,7 @@ static void write_ours_locked(struct link *link, const struct right *right, stru
 	struct export *x = export_of_locked(link, right->port);
 
 	export_grant_locked(x, right);
-	wire->form = WIRE_MINE;
+	wire->form = object_is_file(right->port) ? WIRE_MINE | WIRE_IS_FILE : WIRE_MINE;
 	wire->value = x->index;
 	wire->limit = (uint16_t)x->told_limit;
 }
@@ -206,6 +207,11 @@ void outbound_send_locked(struct link *link, uint32_t index, struct message *m)
 
 	writer_init(&w);
 	(void)writer_add(&w, sizeof f);
+	if (m->fd >= 0) {
+		f.flags |= MESSAGE_HAS_DESCRIPTOR;
+		writer_add_fd(&w, m->fd);
+		m->fd = -1;
+	}
 	write_right(&w, link, &m->reply);
 	m->reply.port = NULL;
 	if (f.body_size)

@@ -102,6 +102,10 @@ enum packet_received packet_receive(int socket, struct parcel *parcel)
 	if (n == (ssize_t)sizeof parcel->packet && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
 	    packet_is_sound(&parcel->packet, n_fds))
 		return PACKET_CAME;
+	/* We have no descriptor left: the one that came is lost. */
+	if (n == (ssize_t)sizeof parcel->packet && (msg.msg_flags & MSG_CTRUNC) && n_fds == 0 &&
+	    packet_is_sound(&parcel->packet, 1) && parcel->packet.type == PACKET_DESCRIPTOR)
+		return PACKET_CAME;
 	parcel_close(parcel);
 	return PACKET_BROKEN;
 }

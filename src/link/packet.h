@@ -25,7 +25,7 @@ enum { PACKET_MAX_FDS = 2 };
 /* A packet that came. */
 struct parcel {
 	struct packet packet;
-	int fds[PACKET_MAX_FDS]; /* the receiver's to close; -1: none */
+	int fds[PACKET_MAX_FDS]; /* the receiver's to close; -1: none, or (DESCRIPTOR) lost for want of descriptors */
 	bool has_sender;
 	struct ucred sender; /* as the host vouches for it */
 };

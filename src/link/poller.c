@@ -15,6 +15,7 @@
 
 #include "kernel/remote.h"
 #include "kernel/thread.h"
+#include "kernel/watch.h"
 #include "link/inbound.h"
 #include "link/link.h"
 #include "platform/cpu.h"
@@ -36,12 +37,11 @@ struct candidate {
 static struct {
 	atomic_bool is_taken;	/* the role */
 	atomic_bool has_events; /* the background thread found the role taken */
-	atomic_uint n_watches;	/* descriptors of portunus_port_fd(), see kernel/watch.h */
 	int epoll;		/* sockets, doorbells and the kick: the holder's */
 	int kick;		/* eventfd */
 	int sockets;		/* epoll: the background thread's, sockets and its own kick */
 	int background_kick;
-	int listening;		/* -1: nowhere */
+	int listening; /* -1: nowhere */
 	void (*accept)(int fd);
 	struct list hot; /* link.hot_link, heard of last first; the holder's */
 	unsigned n_hot;
@@ -50,6 +50,13 @@ static struct {
 	struct list candidates;
 	atomic_uint n_candidates;
 } poller;
+
+static void eventfd_add(int fd)
+{
+	static const uint64_t one = 1;
+
+	(void)!write(fd, &one, sizeof one);
+}
 
 /* ---- the role ----------------------------------------------------------------------------------------------------- */
 
@@ -68,6 +75,12 @@ static void nudge_candidate(void)
 
 static void service_events(void);
 
+void poller_attend_always(void)
+{
+	if (remote_is_linked())
+		eventfd_add(poller.background_kick);
+}
+
 static void role_drop(void)
 {
 	do {
@@ -78,13 +91,8 @@ static void role_drop(void)
 	} while (true);
 	if (atomic_load(&poller.n_candidates))
 		nudge_candidate();
-}
-
-static void eventfd_add(int fd)
-{
-	static const uint64_t one = 1;
-
-	(void)!write(fd, &one, sizeof one);
+	else if (watch_count())
+		poller_attend_always();
 }
 
 void poller_kick(void)
@@ -418,11 +426,6 @@ bool poller_await(bool (*is_done)(void *what), void *what)
 
 /* ---- the background thread ---------------------------------------------------------------------------------------- */
 
-void poller_attend_always(void)
-{
-	eventfd_add(poller.background_kick);
-}
-
 static void background_serve(void)
 {
 	atomic_store(&poller.has_events, true);
@@ -432,6 +435,25 @@ static void background_serve(void)
 	service_events();
 	(void)drain_hot();
 	role_drop();
+}
+
+/* As long as somebody polls for messages, in the place of a thread that waits. */
+static void background_attend(void)
+{
+	const struct deadline never = deadline_never();
+
+	while (watch_count() && role_try()) {
+		hot_set_attended(true);
+		do {
+			while (drain_hot())
+				;
+			sleep_for_events(NULL, &never);
+		} while (watch_count());
+		hot_set_attended(false);
+		atomic_thread_fence(memory_order_seq_cst);
+		(void)drain_hot();
+		role_drop();
+	}
 }
 
 static void *background(void *unused)
@@ -450,6 +472,7 @@ static void *background(void *unused)
 				(void)!read(poller.background_kick, &count, sizeof count);
 		}
 		background_serve();
+		background_attend();
 	}
 	return NULL;
 }

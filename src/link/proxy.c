@@ -104,6 +104,16 @@ void proxy_receive_unit_locked(struct proxy *x, enum right_kind kind, struct rig
 	lock_drop(&port->lock);
 }
 
+bool proxy_is_file(struct port *port)
+{
+	bool is_file;
+
+	lock_take(&node.lock);
+	is_file = port_is_proxy(port) && port->proxy->is_file;
+	lock_drop(&node.lock);
+	return is_file;
+}
+
 /* What is here differs from what the owner believes, or nothing is left. The port's lock is held. */
 static bool proxy_is_unsettled_locked(const struct proxy *x)
 {

@@ -34,6 +34,7 @@ struct proxy {
 	struct link *link; /* NULL: it is no proxy any more */
 	struct port *port; /* one reference */
 	uint32_t index;
+	bool is_file; /* a file port (kernel/file.h) */
 	uint32_t told_sends, told_onces;
 	uint32_t n_sent, n_received;   /* messages, mod 2^32 */
 	struct forced *forced;	       /* oldest first */
@@ -85,5 +86,6 @@ void forced_fire_all(struct forced *forced);
  * port_destroy() when no lock is held, and the requests to be fired then. */
 struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
 
-/* remote_ops.note_count_locked() */
+/* remote_ops.is_file(), .note_count_locked() */
+bool proxy_is_file(struct port *port);
 void proxy_note_count_locked(struct port *port);

@@ -2,10 +2,15 @@
 /* What a program might be doing when memory runs out: together, every call that allocates. See alloc-fail.c. */
 #include "alloc-fail.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <mach/mig_support.h>
 #include <mach/notify.h>
+#include <portunus/fileport.h>
+#include <portunus/poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define self mach_task_self()
 #define PAGE vm_page_size
@@ -297,6 +302,67 @@ static void rights_for_another_task(void)
 	if (TRY(fetch(0x99, 0, MACH_PORT_NULL)) || (in.header.msgh_bits & MACH_MSGH_BITS_COMPLEX))
 		mach_msg_destroy(&in.header);
 	portunus_task_enter(home);
+}
+
+static unsigned count_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static kern_return_t watch_and_forget(mach_port_t name)
+{
+	int fd = portunus_port_fd(name);
+
+	if (fd < 0)
+		return errno == ENOMEM ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE;
+	close(fd);
+	return KERN_SUCCESS;
+}
+
+static void descriptors_to_poll(void)
+{
+	mach_port_t p = new_port(), set;
+
+	MUST(mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &set));
+	KEEP(watch_and_forget(p));
+	KEEP(watch_and_forget(set));
+	KEEP(watch_and_forget(p));
+}
+
+static kern_return_t file_result(bool is_well)
+{
+	if (is_well)
+		return KERN_SUCCESS;
+	return errno == ENOMEM ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE;
+}
+
+static kern_return_t file_there_and_back(int fd)
+{
+	fileport_t port;
+	kern_return_t r = file_result(fileport_makeport(fd, &port) == 0);
+	int copy;
+
+	if (r)
+		return r;
+	copy = fileport_makefd(port);
+	r = file_result(copy >= 0);
+	if (!r)
+		close(copy);
+	mach_port_deallocate(self, port);
+	return r;
+}
+
+static void file_ports(void)
+{
+	unsigned n = count_descriptors();
+
+	KEEP(file_there_and_back(0));
+	KEEP(file_there_and_back(0));
+	expect(count_descriptors() == n, "a descriptor is left");
 }
 
 static void arrays_of_rights(void)
@@ -599,6 +665,8 @@ const struct scenario scenarios[] = {
 	{ "plain-messages", plain_messages, false },
 	{ "inline-rights", inline_rights, false },
 	{ "rights-for-another-task", rights_for_another_task, false },
+	{ "descriptors-to-poll", descriptors_to_poll, false },
+	{ "file-ports", file_ports, false },
 	{ "arrays-of-rights", arrays_of_rights, false },
 	{ "out-of-line-memory", out_of_line_memory, false },
 	{ "message-that-comes-back", message_that_comes_back, false },

@@ -235,6 +235,7 @@ static void do_receive(struct input *in)
 
 	option |= how & 1 ? MACH_RCV_LARGE : 0;
 	option |= how / 128 ? MACH_RCV_NOTIFY : 0;
+	option |= MACH_RCV_TRAILER_ELEMENTS(how >> 1);
 	name = how & 8 ? take_name(in) : FIRST_NAME + how % 4;
 	if (mach_msg(&m.header, option, 0, how & 0x70 ? sizeof m : take(in, 1), name, 0, take_name(in)) == 0)
 		mach_msg_destroy(&m.header);

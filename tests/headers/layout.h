@@ -8,6 +8,8 @@
 #include <mach_init.h>
 #include <mach/mach.h>
 #include <mach/msg_type.h>
+#include <portunus/fileport.h>
+#include <portunus/poll.h>
 #include <portunus/task.h>
 
 #define SIZE(type, n)	       PORTUNUS_STATIC_ASSERT(sizeof(type) == (n), "size of " #type)
@@ -35,6 +37,18 @@ OFFSET(mach_msg_header_t, msgh_local_port, 16);
 OFFSET(mach_msg_header_t, msgh_protected_payload, 16);
 OFFSET(mach_msg_header_t, msgh_seqno, 24);
 OFFSET(mach_msg_header_t, msgh_id, 28);
+
+SIZE(mach_msg_trailer_t, 8);
+SIZE(mach_msg_seqno_trailer_t, 12);
+SIZE(mach_msg_security_trailer_t, 20);
+SIZE(mach_msg_audit_trailer_t, 52);
+OFFSET(mach_msg_audit_trailer_t, msgh_seqno, 8);
+OFFSET(mach_msg_audit_trailer_t, msgh_sender, 12);
+OFFSET(mach_msg_audit_trailer_t, msgh_audit, 20);
+VALUE(MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_AUDIT), 0x03000000);
+VALUE(REQUESTED_TRAILER_SIZE(MACH_RCV_MSG | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER)), 20);
+VALUE(MAX_TRAILER_SIZE, 52u);
+VALUE(round_msg(33), 32u + MACH_MSG_USER_ALIGNMENT);
 
 SIZE(mach_port_status_t, 36);
 OFFSET(mach_port_status_t, mps_pset, 0);
