@@ -71,7 +71,7 @@ static mach_msg_return_t exchange(struct thread *caller, struct port *reply, str
 }
 
 /* The reply port is new and has no name: nobody else can send to it, and it takes no place in the caller's name space. */
-static kern_return_t ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
+kern_return_t target_ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
 				    struct answer *answer)
 {
 	struct port *reply = port_new();
@@ -114,7 +114,7 @@ kern_return_t target_ask(struct thread *caller, struct right *dest, const struct
 	kern_return_t r;
 
 	if (port_is_sent_to(dest->port))
-		return ask_by_message(caller, dest, call, answer);
+		return target_ask_by_message(caller, dest, call, answer);
 	r = call_port(dest->port, call, answer);
 	right_destroy(dest);
 	return r;
