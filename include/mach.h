@@ -26,10 +26,10 @@ PORTUNUS_BEGIN_DECLS
 
 /* ---- tasks and threads -------------------------------------------------------------------------------------------
  * Calls on a port that is no right of the caller answer MACH_SEND_INVALID_DEST, as in <mach/mach_port.h>; on one that is
- * a right to something else, what each call says. A result pointer that is null or cannot be written is
+ * a right to something else, what each call says; if another process ends during the call, MIG_SERVER_DIED. A result pointer that is null or cannot be written is
  * KERN_INVALID_ADDRESS, lack of memory KERN_RESOURCE_SHORTAGE. Threads: any. */
 
-/* task_create - make a task in this process, with an empty name space and no threads
+/* task_create - make a task in the process of its parent, with an empty name space and no threads
  *   target_task      the parent: its bootstrap and registered ports are inherited
  *   inherit_memory   FALSE; all tasks of a process share its memory in any case
  *   child_task       set to a send right of the caller to the new task
@@ -42,7 +42,8 @@ PORTUNUS_EXPORT kern_return_t task_create(task_t target_task, boolean_t inherit_
  *   target_task   the task; rights to it become dead names
  * Its receive rights die with their messages, its send and send-once rights are given up with their notifications, and
  * requests left with it are answered. Threads that wait in it are interrupted; threads of this process that acted in it
- * go on to run, but every call they make in it fails, until they enter another task.
+ * go on to run, but every call they make in it fails, until they enter another task. Terminating the first task of
+ * another process ends that process, as SIGKILL does.
  *   KERN_INVALID_ARGUMENT   target_task is no task
  * Source: probe 13-tasks. */
 PORTUNUS_EXPORT kern_return_t task_terminate(task_t target_task);
@@ -74,8 +75,9 @@ PORTUNUS_EXPORT kern_return_t mach_ports_register(task_t target_task, mach_port_
 						  mach_msg_type_number_t init_port_setCnt);
 
 /* mach_ports_lookup - the rights that are registered with a task
- *   init_port_set      set to an array of TASK_PORT_REGISTER_MAX send rights (or MACH_PORT_NULL), the caller's with one more
- *                      reference each; the array is vm_deallocate'd
+ *   init_port_set      set to an array of send rights (or MACH_PORT_NULL), the caller's with one more reference each; the
+ *                      array is vm_deallocate'd. It has TASK_PORT_REGISTER_MAX elements, or as many as the task was given
+ *                      when it began, if those were more
  *   init_port_setCnt   set to its length
  *   KERN_INVALID_ARGUMENT   target_task is no task
  * Source: GNU Mach. */

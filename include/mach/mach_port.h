@@ -12,13 +12,16 @@
 /* Calls on a name space.
  * task is a send right to the task whose name space is meant: mach_task_self() or another's. A name argument means
  * something in that name space; a right that is handed over (notify, poly) or back (previous, poly) is one of the caller.
- * Threads: any. A call either does all that it says or, except where it says otherwise, nothing.
+ * Threads: any. A call either does all that it says or, except where it says otherwise, nothing. A task of another
+ * process is asked by a message, and the call waits for its answer.
  *
  * Every call here also answers
  *   KERN_INVALID_TASK        task is a right to something else, or its task is being destroyed
  *   MACH_SEND_INVALID_DEST   task is no send right of the caller: null, dead, unknown; a terminated task is dead
  *   KERN_INVALID_ADDRESS     a result pointer that is null or cannot be written
  *   KERN_RESOURCE_SHORTAGE   no memory
+ *   MACH_SEND_NO_BUFFER      no memory for a message to another process
+ *   MIG_SERVER_DIED          the other process ended before it answered
  * Arrays that a call returns are out-of-line memory of the caller: vm_deallocate them, unless they have no elements.
  *
  * In the lists below a name that denotes nothing (unused, MACH_PORT_NULL, MACH_PORT_DEAD) is KERN_INVALID_NAME, and

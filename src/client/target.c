@@ -11,7 +11,7 @@ bool target_is_always_sent_to;
 
 /* ---- asking by message */
 
-static kern_return_t ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
+kern_return_t target_ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
 				    struct answer *answer)
 {
 	const struct right nobody = { NULL, RIGHT_NONE };
@@ -53,7 +53,7 @@ kern_return_t target_ask(struct thread *caller, struct right *dest, const struct
 	kern_return_t r;
 
 	if (port_is_sent_to(dest->port))
-		return ask_by_message(caller, dest, call, answer);
+		return target_ask_by_message(caller, dest, call, answer);
 	r = call_port(dest->port, call, answer);
 	right_destroy(dest);
 	remote_settle();

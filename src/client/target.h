@@ -49,6 +49,8 @@ kern_return_t target_call_with(task_t name, struct call *call, mach_port_name_t 
 /* In steps: a naked send right to whom to ask (MACH_SEND_INVALID_DEST), and asking, which takes that right. */
 kern_return_t target_open(struct thread *caller, task_t name, struct right *dest);
 kern_return_t target_ask(struct thread *caller, struct right *dest, const struct call *call, struct answer *answer);
+kern_return_t target_ask_by_message(struct thread *caller, struct right *dest, const struct call *call,
+				    struct answer *answer);
 
 /* For results: @pointer can be written (by the rules of platform/usercopy.h). */
 bool result_is_writable(void *pointer, size_t size);
