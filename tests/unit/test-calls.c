@@ -1037,7 +1037,8 @@ static void end_root_task(bool is_foreign, const struct kernel_hooks *hooks)
 	if (hooks)
 		kernel_set_hooks(hooks);
 	m = call_request(&dest, &reply, CALL_OF(CALL_TASK_TERMINATE));
-	m->is_foreign = is_foreign;
+	if (is_foreign)
+		m->sent_by = SENDER_OTHER;
 	send_always(m);
 }
 
