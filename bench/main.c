@@ -181,6 +181,7 @@ int main(int argc, char **argv)
 		options.quick = strcmp(argv[1], PEER_OPTION_QUICK) == 0;
 		return peer_main(argv[2]);
 	}
+	peer_reserve();
 	files_raise();
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	if (wanted.n_rows == 0)

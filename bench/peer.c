@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,36 @@ static void watch_children(void)
 	struct sigaction action = { .sa_handler = child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
 
 	need(sigaction(SIGCHLD, &action, NULL) == 0);
+}
+
+void peer_reserve(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		need(fd >= 0);
+	} while (fd < PEER_FIRST + PEER_FDS_MAX);
+	close(fd);
+}
+
+static pid_t worker;
+
+/* The signal comes also when only the thread has ended that started this process. */
+static void parent_ended(int signal)
+{
+	(void)signal;
+	if (getppid() != worker)
+		_exit(EXIT_FAILURE);
+}
+
+void peer_end_with_worker(void)
+{
+	struct sigaction action = { .sa_handler = parent_ended, .sa_flags = SA_RESTART };
+
+	worker = getppid();
+	need(sigaction(SIGUSR1, &action, NULL) == 0);
+	need(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
 }
 
 pid_t launch_plain(const struct launch *l, const void *arg)

@@ -40,10 +40,15 @@ void peer_stop(struct peer *p);
 void control_send(int control, const void *data, size_t size);
 bool control_recv(int control, void *data, size_t size);
 
+/* What main() does first of all: nothing else ever has the numbers at which peers find their descriptors, so whatever
+ * else a launcher hands down is not overwritten. */
+void peer_reserve(void);
+
 /* What main() does with PEER_OPTION ROLE. */
 #define PEER_OPTION	  "--peer"
 #define PEER_OPTION_QUICK "--peer-quick"
 int peer_main(const char *role);
+void peer_end_with_worker(void);
 extern double peer_born; /* when main() began */
 
 struct role {

@@ -4,10 +4,8 @@
 #include "idle.h"
 #include "lookup.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #ifdef BENCH_PROCESSES
 #define OURS(...) __VA_ARGS__
@@ -32,7 +30,7 @@ static const struct wire *const wires[] = {
 
 int peer_main(const char *name)
 {
-	need(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+	peer_end_with_worker();
 	cpus_usable(); /* remembered before anything is pinned */
 	for (size_t i = 0; i < sizeof wires / sizeof *wires; i++)
 		if (strcmp(wires[i]->name, name) == 0) {
