@@ -10,6 +10,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,9 +27,12 @@ struct side {
 };
 
 enum row_kind {
-	ROW_TIME,  /* ratio = time of ours / time of the contestant; the limit is an upper bound */
-	ROW_RATE,  /* ratio = rate of ours / rate of the contestant; the limit is a lower bound */
-	ROW_BYTES, /* no contestant: run() returns bytes, once; the limit is an upper bound */
+	ROW_TIME, /* ratio = time of ours / time of the contestant; the limit is an upper bound */
+	ROW_RATE, /* ratio = rate of ours / rate of the contestant; the limit is a lower bound */
+	/* These are judged by themselves, whatever a contestant shows beside them; the limit is an upper bound. */
+	ROW_SECONDS,
+	ROW_BYTES, /* run() returns bytes, once */
+	ROW_COUNT, /* run() returns a number, once */
 };
 
 struct row {
@@ -64,7 +68,7 @@ extern struct options options;
 
 /* the rows, by file */
 extern const struct row message_rows[], rpc_rows[], port_rows[], many_rows[], memory_rows[], scale_rows[];
-extern const struct row oneway_rows[];
+extern const struct row oneway_rows[], process_rows[];
 
 /* measure.c */
 void row_measure(const struct row *row, struct result *out);
@@ -75,12 +79,23 @@ int json_write(const char *path, const struct result *results, size_t n);
 int json_check(const char *path, size_t n_rows); /* 0 if the file is one JSON value that names n_rows rows */
 
 /* util.c */
+enum placement {
+	PLACE_ONE_CPU,	    /* all on the first CPU */
+	PLACE_ACROSS,	    /* clients on the first, servers on the second */
+	PLACE_PAIR_PER_CPU, /* pair i, both, on CPU i mod 2 */
+	PLACE_FREE,	    /* anywhere on the first two */
+};
+
 double now(void);
 uint64_t scaled(uint64_t n, uint64_t quick); /* n, or the other if the options say quick */
 unsigned cpus_usable(void);
 void pin(unsigned i);	       /* the calling thread, to the i-th usable CPU */
 void pin_to_first(unsigned n); /* the calling thread, to any of the first n */
-size_t resident(void);	       /* bytes of memory this process really has */
+void unpin(void);	       /* the calling thread, to where the program was started */
+void place(enum placement placement, unsigned pair, bool server); /* the calling thread */
+uint64_t draw(_Atomic uint64_t *left); /* takes a chunk of the operations that are left: how many, 0 if none are */
+void files_raise(void);		       /* as many open files as the system allows */
+size_t resident(void);		       /* bytes of memory this process really has */
 _Noreturn void fail(const char *what, const char *file, int line, const char *why);
 void must_at(int kr, const char *what, const char *file, int line);
 

@@ -32,7 +32,7 @@ static const char *abi_name(void)
 
 static const char *kind_name(enum row_kind kind)
 {
-	static const char *const names[] = { "time", "rate", "bytes" };
+	static const char *const names[] = { "time", "rate", "seconds", "bytes", "count" };
 
 	return names[kind];
 }

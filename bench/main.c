@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* bench: options, the choice of rows, the table. */
 #include "bench.h"
+#include "peer.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -11,10 +12,10 @@
 struct options options = { .rounds = 11, .sample = 0.05 };
 
 static const struct row *const tables[] = {
-	message_rows, rpc_rows, port_rows, many_rows, memory_rows, scale_rows, oneway_rows,
+	message_rows, rpc_rows, port_rows, many_rows, memory_rows, scale_rows, oneway_rows, process_rows,
 };
 
-enum { MAX_ROWS = 64 };
+enum { MAX_ROWS = 128 };
 
 static struct {
 	const struct row *rows[MAX_ROWS];
@@ -117,13 +118,15 @@ static const char doc[] =
 
 static const struct argp argp = { argp_options, parse, "[NAME...]", doc, NULL, NULL, NULL };
 
-/* Three digits and a unit, in a static buffer per use. */
-static const char *pretty(double value, bool bytes, char *out, size_t size)
+/* A few digits and a unit. */
+static const char *pretty(double value, enum row_kind kind, char *out, size_t size)
 {
 	if (!isfinite(value))
 		snprintf(out, size, "-");
-	else if (bytes)
+	else if (kind == ROW_BYTES)
 		snprintf(out, size, "%.1f B", value);
+	else if (kind == ROW_COUNT)
+		snprintf(out, size, "%.2f", value);
 	else if (value < 1e-6)
 		snprintf(out, size, "%.1f ns", value * 1e9);
 	else if (value < 1e-3)
@@ -142,16 +145,17 @@ static void print_head(void)
 static void print_result(const struct result *r)
 {
 	const struct row *row = r->row;
-	bool bytes = row->kind == ROW_BYTES, measured = r->verdict < VERDICT_SKIPPED;
+	bool measured = r->verdict < VERDICT_SKIPPED;
 	char ours[32], other[32], ratio[16] = "-", spread[32] = "", work[128];
 
 	snprintf(work, sizeof work, row->limit > 0 ? "%s" : "[%s]", row->work);
-	if (measured && row->other.what && !options.solo) {
+	if (measured && row->other.what && !options.solo && isfinite(r->ratio)) {
 		snprintf(ratio, sizeof ratio, "%.3f", r->ratio);
 		snprintf(spread, sizeof spread, "(%.3f .. %.3f)", r->ratio_min, r->ratio_max);
 	}
-	printf("%-62s %10s %10s %8s %17s  %-10s %s\n", work, pretty(measured ? r->ours : NAN, bytes, ours, sizeof ours),
-	       pretty(measured && row->other.what ? r->other : NAN, false, other, sizeof other), ratio, spread,
+	printf("%-62s %10s %10s %8s %17s  %-10s %s\n", work,
+	       pretty(measured ? r->ours : NAN, row->kind, ours, sizeof ours),
+	       pretty(measured && row->other.what ? r->other : NAN, row->kind, other, sizeof other), ratio, spread,
 	       row->must ? row->must : "", r->verdict == VERDICT_SHOWN ? "" : verdict_name(r->verdict));
 	fflush(stdout);
 }
@@ -161,9 +165,9 @@ static void print_list(void)
 	for (size_t i = 0; i < wanted.n_rows; i++) {
 		const struct row *row = wanted.rows[i];
 
-		printf("%-20s %s: %s%s%s%s%s\n", row->name, row->work, row->ours.what, row->other.what ? " / " : "",
-		       row->other.what ? row->other.what : "", row->must ? ", must be " : "",
-		       row->must ? row->must : "");
+		printf("%-22s %s: %s%s%s%s%s\n", row->name, row->work, row->ours.what ? row->ours.what : "(not built)",
+		       row->other.what ? " / " : "", row->other.what ? row->other.what : "",
+		       row->must ? ", must be " : "", row->must ? row->must : "");
 	}
 }
 
@@ -172,6 +176,13 @@ int main(int argc, char **argv)
 	static struct result results[MAX_ROWS];
 	size_t n_over = 0, n_failed = 0;
 
+	peer_born = now();
+	if (argc == 3 && strncmp(argv[1], PEER_OPTION, strlen(PEER_OPTION)) == 0) {
+		options.quick = strcmp(argv[1], PEER_OPTION_QUICK) == 0;
+		return peer_main(argv[2]);
+	}
+	peer_reserve();
+	files_raise();
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	if (wanted.n_rows == 0)
 		choose(NULL);

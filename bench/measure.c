@@ -119,6 +119,8 @@ static bool worker_stop(struct worker *w, bool alive)
 	close(w->socket);
 	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (WIFSIGNALED(status) && alive)
+		fprintf(stderr, "bench: %s: %s\n", w->side->what, strsignal(WTERMSIG(status)));
 	return alive && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -163,10 +165,11 @@ static bool rounds_run(struct worker *ours, struct worker *other, struct result 
 {
 	double a[ROUNDS_MAX], b[ROUNDS_MAX], ratio[ROUNDS_MAX];
 	struct turn t;
-	unsigned n = out->row->kind == ROW_BYTES ? 1 : options.rounds;
+	bool once = out->row->kind == ROW_BYTES || out->row->kind == ROW_COUNT;
+	unsigned n = once ? 1 : options.rounds;
 
 	for (unsigned i = 0; i < n; i++) {
-		b[i] = NAN;
+		a[i] = b[i] = NAN;
 		for (unsigned turn = 0; turn < 2; turn++) {
 			if ((turn ^ i) & 1) {
 				if (other->side && !worker_turn(other, out->n_other, &t))
@@ -174,12 +177,13 @@ static bool rounds_run(struct worker *ours, struct worker *other, struct result 
 				if (other->side)
 					b[i] = t.seconds / (double)out->n_other;
 			} else {
-				if (!worker_turn(ours, out->n_ours, &t))
+				if (ours->side && !worker_turn(ours, out->n_ours, &t))
 					return false;
-				a[i] = t.seconds / (double)out->n_ours;
+				if (ours->side)
+					a[i] = t.seconds / (double)out->n_ours;
 			}
 		}
-		ratio[i] = out->row->kind == ROW_RATE ? b[i] / a[i] : a[i] / b[i];
+		ratio[i] = once ? NAN : out->row->kind == ROW_RATE ? b[i] / a[i] : a[i] / b[i];
 	}
 	out->n_rounds = n;
 	out->ours = median(a, n);
@@ -193,14 +197,16 @@ static bool rounds_run(struct worker *ours, struct worker *other, struct result 
 
 static enum verdict judge(const struct result *r)
 {
-	if (r->row->limit <= 0 || options.quick || options.solo)
+	if (r->row->limit <= 0 || !r->row->ours.what || options.quick || options.solo)
 		return VERDICT_SHOWN;
 	switch (r->row->kind) {
 	case ROW_TIME:
 		return r->ratio <= r->row->limit ? VERDICT_OK : VERDICT_OVER;
 	case ROW_RATE:
 		return r->ratio >= r->row->limit ? VERDICT_OK : VERDICT_OVER;
+	case ROW_SECONDS:
 	case ROW_BYTES:
+	case ROW_COUNT:
 		return r->ours <= r->row->limit ? VERDICT_OK : VERDICT_OVER;
 	}
 	return VERDICT_FAILED;
@@ -209,12 +215,13 @@ static enum verdict judge(const struct result *r)
 void row_measure(const struct row *row, struct result *out)
 {
 	struct worker ours = { 0 }, other = { 0 };
-	bool good;
+	bool good = true;
 
 	*out = (struct result){ .row = row, .verdict = VERDICT_SKIPPED };
-	if (row->n_cpus > cpus_usable())
+	if (row->n_cpus > cpus_usable() || (options.solo && !row->ours.what))
 		return;
-	good = worker_start(&ours, &row->ours) && calibrate(&ours, row->n, &out->n_ours);
+	if (row->ours.what)
+		good = worker_start(&ours, &row->ours) && calibrate(&ours, row->n, &out->n_ours);
 	if (good && row->other.what && !options.solo)
 		good = worker_start(&other, &row->other) && calibrate(&other, row->n, &out->n_other);
 	good = good && rounds_run(&ours, &other, out);

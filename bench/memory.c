@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Out-of-line memory: moved, and copied. */
-#include "small.h"
+#include "region.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,57 +8,11 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
-/* A message with one region out of line. The long descriptor has the same members in both layouts; the pointer follows
- * it directly, aligned or not, hence the bytes. It may be padded at its end; the message is not. */
-struct region_message {
-	mach_msg_header_t head;
-	mach_msg_type_long_t type;
-	char address[sizeof(void *)];
-};
-
-enum { REGION_MESSAGE_SIZE = offsetof(struct region_message, address) + sizeof(void *) };
-
 struct region {
 	mach_port_t port;
 	char *memory;
 	size_t size;
 };
-
-static void region_load(struct region_message *m, const struct region *r, bool move)
-{
-	*m = (struct region_message){ 0 };
-	head_init(&m->head, REGION_MESSAGE_SIZE, r->port, MACH_MSG_TYPE_COPY_SEND);
-	m->head.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
-	m->type.msgtl_header.msgt_longform = 1;
-	m->type.msgtl_header.msgt_deallocate = move;
-	m->type.msgtl_name = MACH_MSG_TYPE_BYTE;
-	m->type.msgtl_size = 8;
-	m->type.msgtl_number = (mach_msg_type_number_t)r->size;
-	memcpy(m->address, &r->memory, sizeof m->address);
-}
-
-/* The message has come: where is the memory now? */
-static char *region_address(const struct region_message *m)
-{
-	char *memory;
-
-	memcpy(&memory, m->address, sizeof memory);
-	return memory;
-}
-
-static char *memory_new(size_t size, int mark)
-{
-	vm_address_t address = 0;
-
-	must(vm_allocate(mach_task_self(), &address, size, TRUE));
-	memset((void *)address, mark, size);
-	return (char *)address;
-}
-
-static void memory_free(char *memory, size_t size)
-{
-	must(vm_deallocate(mach_task_self(), (vm_address_t)memory, size));
-}
 
 static void *open_region(const void *size)
 {
@@ -89,7 +43,7 @@ static char *region_pass(const struct region *r, bool moves)
 {
 	struct region_message m;
 
-	region_load(&m, r, moves);
+	region_load(&m, r->memory, r->size, moves);
 	send_to(&m.head, r->port, MACH_MSG_TYPE_COPY_SEND);
 	receive(&m.head, sizeof m, r->port);
 	return region_address(&m);

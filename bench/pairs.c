@@ -3,10 +3,9 @@
 #include "pairs.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-enum { CHUNK = 64, WARM = 100 };
+enum { WARM = 100 };
 
 struct pair {
 	struct pairs *all;
@@ -44,43 +43,13 @@ void pairs_close(void *context)
 	free(all);
 }
 
-static void place(const struct pair *pair, bool server)
-{
-	switch (pair->all->plan->placement) {
-	case PLACE_ONE_CPU:
-		pin(0);
-		break;
-	case PLACE_ACROSS:
-		pin(server ? 1 : 0);
-		break;
-	case PLACE_PAIR_PER_CPU:
-		pin(pair->index % 2);
-		break;
-	case PLACE_FREE:
-		pin_to_first(2);
-		break;
-	}
-}
-
 static void *server_main(void *arg)
 {
 	struct pair *pair = arg;
 
-	place(pair, true);
+	place(pair->all->plan->placement, pair->index, true);
 	pair->all->plan->way->serve(pair->channel);
 	return NULL;
-}
-
-/* Takes a chunk of the work: how many round trips. */
-static uint64_t draw(struct pairs *all)
-{
-	uint64_t left = atomic_load_explicit(&all->left, memory_order_relaxed), n;
-
-	do {
-		n = left < CHUNK ? left : CHUNK;
-	} while (!atomic_compare_exchange_weak_explicit(&all->left, &left, left - n, memory_order_relaxed,
-							memory_order_relaxed));
-	return n;
 }
 
 static void *client_main(void *arg)
@@ -89,11 +58,11 @@ static void *client_main(void *arg)
 	const struct way *way = pair->all->plan->way;
 	uint64_t n;
 
-	place(pair, false);
+	place(pair->all->plan->placement, pair->index, false);
 	way->call(pair->channel, WARM);
 	pthread_barrier_wait(&pair->all->warm);
 	pair->start = now();
-	while ((n = draw(pair->all)) > 0)
+	while ((n = draw(&pair->all->left)) > 0)
 		way->call(pair->channel, n);
 	pair->end = now();
 	way->stop(pair->channel);

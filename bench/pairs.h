@@ -8,13 +8,6 @@
 
 #include "bench.h"
 
-enum placement {
-	PLACE_ONE_CPU,	    /* all threads on the first CPU */
-	PLACE_ACROSS,	    /* clients on the first, servers on the second */
-	PLACE_PAIR_PER_CPU, /* pair i, both threads, on CPU i mod 2 */
-	PLACE_FREE,	    /* anywhere on the first two */
-};
-
 struct way {
 	void *(*open)(void);
 	void (*close)(void *channel);

@@ -1,13 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /* Remote procedure calls between two threads: a request of 64 bytes that makes a send-once right to the client's reply
  * port, and a reply of 64 bytes to that right. */
+#include "rpc.h"
 #include "pairs.h"
-#include "small.h"
 
 #include <portunus/task.h>
 #include <stdlib.h>
 
-enum { ID_CALL = 1, ID_STOP = 2 };
+/* Receives, then answers and receives in one call, as every Mach server does. */
+void rpc_serve(mach_port_t from, unsigned n_clients)
+{
+	struct small m;
+
+	receive(&m.head, sizeof m, from);
+	for (;;) {
+		while (m.head.msgh_id == RPC_CALL) {
+			answer_init(&m.head, sizeof m);
+			small_set_number(&m, small_number(&m) + 1);
+			exchange(&m.head, sizeof m, from);
+		}
+		need(m.head.msgh_id == RPC_STOP);
+		if (--n_clients == 0)
+			return;
+		receive(&m.head, sizeof m, from);
+	}
+}
+
+void rpc_call(mach_port_t to, mach_port_t reply, uint64_t n)
+{
+	struct small m;
+
+	small_init(&m, to, MACH_MSG_TYPE_COPY_SEND);
+	for (; n; n--) {
+		request_init(&m.head, sizeof m, to, reply, RPC_CALL);
+		small_set_number(&m, n);
+		exchange(&m.head, sizeof m, reply);
+		need(m.head.msgh_id == RPC_CALL + RPC_REPLY && small_number(&m) == n + 1);
+	}
+}
+
+void rpc_stop(mach_port_t to)
+{
+	struct small m;
+
+	small_init(&m, to, MACH_MSG_TYPE_COPY_SEND);
+	m.head.msgh_id = RPC_STOP;
+	send_to(&m.head, to, MACH_MSG_TYPE_COPY_SEND);
+}
 
 struct channel {
 	task_t server_task;	/* null: that of the client */
@@ -60,57 +99,37 @@ static void rpc_tasks_close(void *channel)
 	free(c);
 }
 
-/* Receives, then answers and receives in one call, as every Mach server does. */
-static void rpc_serve(void *channel)
+static void serve(void *channel)
 {
 	struct channel *c = channel;
-	struct small m;
 
-	receive(&m.head, sizeof m, c->service);
-	while (m.head.msgh_id == ID_CALL) {
-		m.head.msgh_bits = MACH_MSGH_BITS(MACH_MSGH_BITS_REMOTE(m.head.msgh_bits), 0);
-		m.head.msgh_local_port = MACH_PORT_NULL;
-		must(mach_msg(&m.head, MACH_SEND_MSG | MACH_RCV_MSG, sizeof m, sizeof m, c->service,
-			      MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL));
-	}
+	rpc_serve(c->service, 1);
 }
 
-static void rpc_tasks_serve(void *channel)
+static void tasks_serve(void *channel)
 {
 	struct channel *c = channel;
 
 	portunus_task_enter(c->server_task);
-	rpc_serve(c);
+	rpc_serve(c->service, 1);
 }
 
-static void rpc_call(void *channel, uint64_t n)
+static void call(void *channel, uint64_t n)
 {
 	struct channel *c = channel;
-	struct small m;
 
-	small_init(&m, c->to_service, MACH_MSG_TYPE_COPY_SEND);
-	for (; n; n--) {
-		m.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE);
-		m.head.msgh_remote_port = c->to_service;
-		m.head.msgh_local_port = c->reply;
-		m.head.msgh_id = ID_CALL;
-		must(mach_msg(&m.head, MACH_SEND_MSG | MACH_RCV_MSG, sizeof m, sizeof m, c->reply,
-			      MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL));
-	}
+	rpc_call(c->to_service, c->reply, n);
 }
 
-static void rpc_stop(void *channel)
+static void stop(void *channel)
 {
 	struct channel *c = channel;
-	struct small m;
 
-	small_init(&m, c->to_service, MACH_MSG_TYPE_COPY_SEND);
-	m.head.msgh_id = ID_STOP;
-	send_to(&m.head, c->to_service, MACH_MSG_TYPE_COPY_SEND);
+	rpc_stop(c->to_service);
 }
 
-const struct way rpc_way = { rpc_open, rpc_close, rpc_serve, rpc_call, rpc_stop };
-const struct way rpc_tasks_way = { rpc_tasks_open, rpc_tasks_close, rpc_tasks_serve, rpc_call, rpc_stop };
+const struct way rpc_way = { rpc_open, rpc_close, serve, call, stop };
+const struct way rpc_tasks_way = { rpc_tasks_open, rpc_tasks_close, tasks_serve, call, stop };
 
 #define ONE_CPU(text, way)  PAIRS_SIDE(text, &way, PLACE_ONE_CPU, 1)
 #define TWO_CPUS(text, way) PAIRS_SIDE(text, &way, PLACE_ACROSS, 1)

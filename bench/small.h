@@ -6,6 +6,7 @@
 #include "bench.h"
 
 #include <mach.h>
+#include <string.h>
 
 enum { SMALL_SIZE = 64 };
 

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +69,50 @@ void pin_to_first(unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		CPU_SET(cpu_number(i), &set);
 	need(sched_setaffinity(0, sizeof set, &set) == 0);
+}
+
+void unpin(void)
+{
+	need(sched_setaffinity(0, sizeof(cpu_set_t), usable()) == 0);
+}
+
+void place(enum placement placement, unsigned pair, bool server)
+{
+	switch (placement) {
+	case PLACE_ONE_CPU:
+		pin(0);
+		break;
+	case PLACE_ACROSS:
+		pin(server ? 1 : 0);
+		break;
+	case PLACE_PAIR_PER_CPU:
+		pin(pair % 2);
+		break;
+	case PLACE_FREE:
+		pin_to_first(2);
+		break;
+	}
+}
+
+uint64_t draw(_Atomic uint64_t *left)
+{
+	enum { CHUNK = 64 };
+	uint64_t seen = atomic_load_explicit(left, memory_order_relaxed), n;
+
+	do {
+		n = seen < CHUNK ? seen : CHUNK;
+	} while (!atomic_compare_exchange_weak_explicit(left, &seen, seen - n, memory_order_relaxed,
+							memory_order_relaxed));
+	return n;
+}
+
+void files_raise(void)
+{
+	struct rlimit limit;
+
+	need(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	need(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
 size_t resident(void)
