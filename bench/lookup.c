@@ -167,8 +167,6 @@ const struct names socket_names = { "socket-names-ask", socket_names_open, socke
 const struct role lookup_roles[] = {
 	{ "socket-names", socket_names_serve },
 	{ "socket-names-ask", socket_names_ask },
-#ifdef BENCH_PROCESSES
 	{ "port-names-ask", port_names_ask },
-#endif
 	{ 0 },
 };

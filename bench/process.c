@@ -7,25 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef BENCH_PROCESSES
-#define OURS(...) __VA_ARGS__
-#else
-/* The contestants run alone. */
-#define OURS(...) \
-	{ \
-		0 \
-	}
-#endif
-
 double peer_born;
 
 static const struct wire *const wires[] = {
-	&socket_call,	&socket_set, &socket_open, &socket_stream, &socket_bulk,
-	&socket_rights, &floor_call, &linked_only, &floor_stream,
-#ifdef BENCH_PROCESSES
-	&port_call,	&port_set,   &port_open,   &port_stream,   &port_stream_long,
-	&port_move,	&port_copy,  &port_rights,
-#endif
+	&socket_call, &socket_set,	 &socket_open,	&socket_stream, &socket_bulk, &socket_rights,
+	&floor_call,  &linked_only,	 &floor_stream, &port_call,	&port_set,    &port_open,
+	&port_stream, &port_stream_long, &port_move,	&port_copy,	&port_rights,
 };
 
 int peer_main(const char *name)
@@ -64,11 +51,11 @@ int peer_main(const char *name)
 
 const struct row process_rows[] = {
 	{ "process-rpc-cpu", "RPC of 64 bytes, two processes on one CPU", ROW_TIME, 0.8, "<= 0.8", 1, 0,
-	  OURS(ONE_CPU("mach_msg RPC", port_call)), ONE_CPU(SEQPACKET, socket_call) },
+	  ONE_CPU("mach_msg RPC", port_call), ONE_CPU(SEQPACKET, socket_call) },
 	{ "process-rpc-cpus", "RPC of 64 bytes, two processes on two CPUs", ROW_TIME, 0.12, "<= 0.12", 2, 0,
-	  OURS(TWO_CPUS("mach_msg RPC", port_call)), TWO_CPUS(SEQPACKET, socket_call) },
+	  TWO_CPUS("mach_msg RPC", port_call), TWO_CPUS(SEQPACKET, socket_call) },
 	{ "process-rpc-unpinned", "RPC of 64 bytes, two processes, not pinned", ROW_TIME, 0.4, "<= 0.4", 2, 0,
-	  OURS(UNPINNED("mach_msg RPC", port_call)), UNPINNED(SEQPACKET, socket_call) },
+	  UNPINNED("mach_msg RPC", port_call), UNPINNED(SEQPACKET, socket_call) },
 	{ "process-floor-cpu", "what shared memory and a futex give on one CPU", ROW_TIME, 0, NULL, 1, 0,
 	  ONE_CPU(FLOOR, floor_call), ONE_CPU(SEQPACKET, socket_call) },
 	{ "process-floor-cpus", "the same on two CPUs", ROW_TIME, 0, NULL, 2, 0, TWO_CPUS(FLOOR, floor_call),
@@ -77,61 +64,55 @@ const struct row process_rows[] = {
 	  UNPINNED(SEQPACKET, socket_call) },
 
 	{ "process-stream", "one way between processes, queue limit 16, as a rate", ROW_RATE, 5, ">= 5", 2, 0,
-	  OURS(TWO_CPUS("mach_msg", port_stream)), TWO_CPUS(SEQPACKET, socket_stream) },
+	  TWO_CPUS("mach_msg", port_stream), TWO_CPUS(SEQPACKET, socket_stream) },
 	{ "process-stream-long", "the same, queue limit 1024", ROW_RATE, 0, NULL, 2, 0,
-	  OURS(TWO_CPUS("mach_msg", port_stream_long)), TWO_CPUS(SEQPACKET, socket_stream) },
+	  TWO_CPUS("mach_msg", port_stream_long), TWO_CPUS(SEQPACKET, socket_stream) },
 	{ "process-stream-floor", "what shared memory and a futex give one way", ROW_RATE, 0, NULL, 2, 0,
 	  TWO_CPUS(FLOOR, floor_stream), TWO_CPUS(SEQPACKET, socket_stream) },
 
-#ifdef BENCH_PROCESSES
 	{ "process-open-cpu", "RPC whose reply carries a new port, dropped / plain, one CPU", ROW_TIME, 2, "<= 2", 1, 0,
 	  ONE_CPU("RPC with a port", port_open), ONE_CPU("plain RPC", port_call) },
 	{ "process-open-cpus", "the same on two CPUs", ROW_TIME, 2, "<= 2", 2, 0,
 	  TWO_CPUS("RPC with a port", port_open), TWO_CPUS("plain RPC", port_call) },
-#endif
 	{ "process-open-fd-cpu", "the same / a descriptor by SCM_RIGHTS, closed, one CPU", ROW_TIME, 0.6, "<= 0.6", 1,
-	  0, OURS(ONE_CPU("RPC with a port", port_open)), ONE_CPU(SEQPACKET " with SCM_RIGHTS", socket_open) },
+	  0, ONE_CPU("RPC with a port", port_open), ONE_CPU(SEQPACKET " with SCM_RIGHTS", socket_open) },
 	{ "process-open-fd-cpus", "the same on two CPUs", ROW_TIME, 0.15, "<= 0.15", 2, 0,
-	  OURS(TWO_CPUS("RPC with a port", port_open)), TWO_CPUS(SEQPACKET " with SCM_RIGHTS", socket_open) },
+	  TWO_CPUS("RPC with a port", port_open), TWO_CPUS(SEQPACKET " with SCM_RIGHTS", socket_open) },
 
 	{ "process-set", "8 clients, one single-threaded server, as a rate", ROW_RATE, 1.6, ">= 1.6", 2, 0,
-	  OURS(EIGHT("port set", port_set)), EIGHT(SEQPACKET ", epoll", socket_set) },
+	  EIGHT("port set", port_set), EIGHT(SEQPACKET ", epoll", socket_set) },
 
 	{ "process-move", "64 MiB out of line moved, every page touched, as a rate", ROW_RATE, 5, ">= 5", 2, 0,
-	  OURS(BULK("mach_msg, deallocate", port_move)), BULK(SEQPACKET " in chunks", socket_bulk) },
+	  BULK("mach_msg, deallocate", port_move), BULK(SEQPACKET " in chunks", socket_bulk) },
 	{ "process-copy", "64 MiB out of line copied, every page touched, as a rate", ROW_RATE, 1.3, ">= 1.3", 2, 0,
-	  OURS(BULK("mach_msg", port_copy)), BULK(SEQPACKET " in chunks", socket_bulk) },
+	  BULK("mach_msg", port_copy), BULK(SEQPACKET " in chunks", socket_bulk) },
 
-#ifdef BENCH_PROCESSES
 	{ "process-crowd", "RPC while 1,000 other clients are idle / none is", ROW_TIME, 1.2, "<= 1.2", 1, 0,
 	  CROWD("1,001 clients", port_set), ONE_CPU("1 client", port_set) },
-#endif
 	{ "process-crowd-socket", "the same for SOCK_SEQPACKET and epoll", ROW_TIME, 0, NULL, 1, 0,
 	  CROWD("1,001 clients", socket_set), ONE_CPU("1 client", socket_set) },
 
 	{ "process-idle-server", "an idle client: memory in the server", ROW_BYTES, 16384, "<= 16 KiB", 1, 1,
-	  OURS(IDLE_SIDE("ports", port_set, IDLE_SERVER_BYTES)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_BYTES) },
+	  IDLE_SIDE("ports", port_set, IDLE_SERVER_BYTES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_BYTES) },
 	{ "process-idle-client", "an idle client: memory in it, beyond its own", ROW_BYTES, 16384, "<= 16 KiB", 1, 1,
-	  OURS(IDLE_SIDE("ports", port_set, IDLE_CLIENT_BYTES)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_BYTES) },
+	  IDLE_SIDE("ports", port_set, IDLE_CLIENT_BYTES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_BYTES) },
 	{ "process-idle-files", "an idle client: descriptors in the server", ROW_COUNT, 4, "<= 4", 1, 1,
-	  OURS(IDLE_SIDE("ports", port_set, IDLE_SERVER_FILES)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_FILES) },
+	  IDLE_SIDE("ports", port_set, IDLE_SERVER_FILES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_FILES) },
 	{ "process-idle-files-own", "an idle client: descriptors in it", ROW_COUNT, 0, NULL, 1, 1,
-	  OURS(IDLE_SIDE("ports", port_set, IDLE_CLIENT_FILES)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_FILES) },
+	  IDLE_SIDE("ports", port_set, IDLE_CLIENT_FILES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_FILES) },
 	{ "process-idle-wakes", "idle clients: wake-ups of any thread, theirs or the server's", ROW_COUNT, 0.5, "none",
-	  1, 1, OURS(IDLE_SIDE("ports", port_set, IDLE_WAKES)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_WAKES) },
+	  1, 1, IDLE_SIDE("ports", port_set, IDLE_WAKES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_WAKES) },
 	{ "process-idle-cpu", "idle clients: us on a CPU per second, theirs, the server's", ROW_COUNT, 0.001, "none", 1,
-	  1, OURS(IDLE_SIDE("ports", port_set, IDLE_CPU)), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CPU) },
+	  1, IDLE_SIDE("ports", port_set, IDLE_CPU), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CPU) },
 
 	{ "process-rights", "100,000 rights handed to another process, released: each", ROW_SECONDS, 2e-6, "<= 2 us", 2,
-	  1, OURS(RIGHTS("mach_msg", port_rights, 100000)),
+	  1, RIGHTS("mach_msg", port_rights, 100000),
 	  RIGHTS(SEQPACKET " with SCM_RIGHTS, 10,000", socket_rights, 10000) },
-#ifdef BENCH_PROCESSES
 	{ "process-rights-linear", "the same, each of 100,000 / each of 10,000", ROW_TIME, 2, "<= 2", 2, 1,
 	  RIGHTS("100,000", port_rights, 100000), RIGHTS("10,000", port_rights, 10000) },
-#endif
 
 	{ "process-lookup", "first look-up of a name in a fresh process, since its main()", ROW_SECONDS, 5e-3,
-	  "<= 5 ms", 1, 0, OURS(LOOKUP_SIDE("netname_look_up", port_names)),
+	  "<= 5 ms", 1, 0, LOOKUP_SIDE("netname_look_up", port_names),
 	  LOOKUP_SIDE("connect, ask, SCM_RIGHTS", socket_names) },
 	{ 0 },
 };
