@@ -33,6 +33,11 @@ void object_deinit(struct object *object)
 	object->port = NULL;
 }
 
+bool object_is_behind(struct port *p)
+{
+	return atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL;
+}
+
 bool object_is_file(struct port *p)
 {
 	bool is_file;

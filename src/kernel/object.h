@@ -27,7 +27,8 @@ void object_end(struct object *object);
 /* Gives back the port of an object that has ended. */
 void object_deinit(struct object *object);
 
-/* Whether a port is that of a file, here. */
+/* Whether a port is that of a kernel object, or of a file, here. */
+bool object_is_behind(struct port *p);
 bool object_is_file(struct port *p);
 
 /* Finds the object behind a send right. On success its port is locked, which keeps the object alive.

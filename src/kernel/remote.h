@@ -36,6 +36,8 @@ struct remote_ops {
 	void (*note_limit_locked)(struct port *p);
 	/* Whether a proxy is said to be a file port (file.h). */
 	bool (*is_file)(struct port *proxy);
+	/* Where the node of a proxy ran last, for whoever waits for it; CPU_UNKNOWN. */
+	unsigned (*cpu)(struct port *proxy);
 	/* Tells other nodes what was noted. */
 	void (*settle)(void);
 	/* Takes in what has arrived. @thoroughly: also from nodes that have been silent for long. */

@@ -136,7 +136,7 @@ static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct
 	port_ref_locked(p);
 	lock_drop(&p->lock);
 	thread_check_wait(thread);
-	end = waiter_wait(w, deadline, CPU_UNKNOWN);
+	end = waiter_wait(w, deadline, port_is_proxy(p) ? remote.ops.cpu(p) : CPU_UNKNOWN);
 	if (end == WAITER_DONE)
 		return w->result;
 

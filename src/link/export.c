@@ -205,13 +205,24 @@ struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *once
 	return port;
 }
 
-/* Whether the other end is to hear how much room there is: at once if its threads may be waiting for that, which is when
- * all that the limit allows has come; else when half of it has been received. */
+/* All that the limit allows has come, so threads of the other end may be waiting to hear of room; or even more, so somebody
+ * there wants to be notified of it. */
+static enum urgency export_received_urgency_locked(const struct export *x)
+{
+	uint32_t n_there = x->arrived - x->told, limit = x->port->qlimit;
+
+	if (n_there < limit)
+		return URGENCY_NONE;
+	return n_there == limit ? URGENCY_NORMAL : URGENCY_HIGH;
+}
+
+/* Whether the other end is to hear how much room there is: at once if it may be waiting for it, else when half of it has been
+ * received. */
 static bool export_has_to_tell_locked(const struct export *x)
 {
-	uint32_t n = x->received - x->told, limit = x->port->qlimit;
+	uint32_t n = x->received - x->told;
 
-	return n > 0 && (x->arrived - x->told >= limit || 2 * n >= limit);
+	return n > 0 && (export_received_urgency_locked(x) || 2 * n >= x->port->qlimit);
 }
 
 void export_note_arrival_locked(struct export *x, struct message *m)
@@ -245,7 +256,7 @@ void export_note_limit_locked(struct port *port)
 		node_note(&x->noted);
 }
 
-static void export_tell(struct export *x, enum frame_type type, uint32_t number)
+static void export_tell(struct export *x, enum frame_type type, uint32_t number, enum urgency urgency)
 {
 	struct frame_index f = {
 		.header = { sizeof f, (uint16_t)type, 0 },
@@ -253,29 +264,31 @@ static void export_tell(struct export *x, enum frame_type type, uint32_t number)
 		.sends = (int32_t)number,
 	};
 
-	link_send_locked(x->link, &f.header, true, NULL, 0);
+	link_send_locked(x->link, &f.header, urgency, NULL, 0);
 }
 
 void export_tell_limit_locked(struct export *x)
 {
-	export_tell(x, FRAME_LIMIT, x->told_limit);
+	export_tell(x, FRAME_LIMIT, x->told_limit, URGENCY_NORMAL);
 }
 
 void export_tell_received_locked(struct export *x, uint32_t n)
 {
-	export_tell(x, FRAME_RECEIVED, n);
+	export_tell(x, FRAME_RECEIVED, n, URGENCY_NORMAL);
 }
 
 void export_settle_locked(struct export *x)
 {
 	struct port *port = x->port;
 	uint32_t n, limit;
+	enum urgency urgency;
 	bool is_over;
 
 	lock_take(&port->lock);
 	atomic_store(&x->noted.is_listed, false);
 	n = x->received - x->told;
 	limit = port->qlimit;
+	urgency = export_received_urgency_locked(x);
 	x->told = x->received;
 	is_over = export_is_over_locked(x);
 	if (is_over)
@@ -283,10 +296,10 @@ void export_settle_locked(struct export *x)
 	else
 		lock_drop(&port->lock);
 	if (x->link && n)
-		export_tell(x, FRAME_RECEIVED, n);
+		export_tell(x, FRAME_RECEIVED, n, urgency);
 	if (x->link && limit != x->told_limit) {
 		x->told_limit = limit;
-		export_tell(x, FRAME_LIMIT, limit);
+		export_tell(x, FRAME_LIMIT, limit, URGENCY_NORMAL);
 	}
 	if (is_over)
 		free(x);
@@ -296,6 +309,6 @@ void export_tell_death(struct port *port)
 {
 	lock_take(&node.lock);
 	for (struct export *x = port->exports; x; x = x->next)
-		export_tell(x, FRAME_DIED, 0);
+		export_tell(x, FRAME_DIED, 0, URGENCY_HIGH);
 	lock_drop(&node.lock);
 }

@@ -15,6 +15,7 @@
 #include "kernel/send.h"
 #include "kernel/thread.h"
 #include "link/export.h"
+#include "link/frame.h"
 #include "link/link.h"
 #include "link/poller.h"
 #include "link/proxy.h"
@@ -63,13 +64,14 @@ static void give(const struct right *child, struct right *rights, unsigned n_rig
 
 bool family_adopt(int socket, pid_t pid, uint32_t number, struct right *rights, unsigned n_rights, struct right *child)
 {
+	static const struct wire_right task = { WIRE_MINE | WIRE_IS_OBJECT, RIGHT_SEND, UINT16_MAX, TASK_INDEX };
 	struct link *link = link_new(socket, LINK_TO_CHILD, (uint64_t)(uint32_t)pid << 32 | number);
 
 	if (!link)
 		return false;
 	lock_take(&node.lock);
 	/* Even if it has ended meanwhile there is memory: nobody but us ends links that never were live. */
-	proxy_receive_unit_locked(proxy_of_locked(link, TASK_INDEX, UINT16_MAX), RIGHT_SEND, child);
+	proxy_receive_unit_locked(proxy_of_wire_locked(link, &task), RIGHT_SEND, child);
 	lock_drop(&node.lock);
 	give(child, rights, n_rights);
 	remote_settle();

@@ -50,7 +50,10 @@ enum wire_form {
 	WIRE_RECEIVE,	  /* value: index of mine whose receive right FRAME_MOVE has announced */
 };
 
-#define WIRE_IS_FILE 0x80 /* in form, with WIRE_MINE: a file port */
+/* In form, with WIRE_MINE: the port of a kernel object, to be served even while nobody attends; and of a file. */
+#define WIRE_IS_OBJECT 0x40
+#define WIRE_IS_FILE   0x80
+#define WIRE_FORM      0x3f
 
 /* A right. */
 struct wire_right {

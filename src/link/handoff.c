@@ -98,7 +98,7 @@ static void frame_send_ticket_locked(struct link *to, enum frame_type type, uint
 
 	if (right)
 		f.right = *right;
-	link_send_locked(to, &f.header, true, NULL, 0);
+	link_send_locked(to, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 /* ---- the giver ---------------------------------------------------------------------------------------------------- */
@@ -133,7 +133,7 @@ static void offer_locked(struct link *receiver, uint64_t giver, uint64_t number,
 	}
 	outbound_write_right_locked(receiver, right, &f.right, &f.onward);
 	right->port = NULL;
-	link_send_locked(receiver, &f.header, true, NULL, 0);
+	link_send_locked(receiver, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 static void deposit_keep_locked(uint64_t receiver, uint64_t giver, uint64_t number, struct right *right)
@@ -436,17 +436,16 @@ bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 	if (f->right.kind == RIGHT_NONE)
 		return migrate_take_offer(from, f);
 	if ((f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE) ||
-	    ((f->right.form & ~WIRE_IS_FILE) != WIRE_MINE && f->right.form != WIRE_TICKET))
+	    ((f->right.form & WIRE_FORM) != WIRE_MINE && f->right.form != WIRE_TICKET))
 		return false;
 	list_init(&ready);
 	lock_take(&node.lock);
 	if (f->right.form == WIRE_TICKET) {
 		ok = redirect_locked(from, f, &ready);
 	} else {
-		proxy = proxy_of_locked(from, f->right.value, f->right.limit);
+		proxy = proxy_of_wire_locked(from, &f->right);
 		ok = proxy != NULL;
 		if (ok) {
-			proxy->is_file |= f->right.form & WIRE_IS_FILE;
 			proxy_receive_unit_locked(proxy, right.kind, &right);
 			ok = meet_locked(from, f, &right, &ready);
 		}

@@ -62,11 +62,10 @@ struct arrival {
 
 static bool take_theirs_locked(struct link *from, const struct wire_right *wire, struct right *right)
 {
-	struct proxy *x = proxy_of_locked(from, wire->value, wire->limit);
+	struct proxy *x = proxy_of_wire_locked(from, wire);
 
 	if (!x)
 		return false;
-	x->is_file |= wire->form & WIRE_IS_FILE;
 	proxy_receive_unit_locked(x, wire->kind, right);
 	return true;
 }
@@ -86,9 +85,8 @@ static bool read_right_locked(struct arrival *a, enum right_kind kind, const str
 	}
 	if (wire.kind != kind || (kind == RIGHT_RECEIVE) != (wire.form == WIRE_RECEIVE))
 		return false;
-	switch (wire.form) {
+	switch (wire.form & WIRE_FORM) {
 	case WIRE_MINE:
-	case WIRE_MINE | WIRE_IS_FILE:
 		if (!take_theirs_locked(a->from, &wire, &right))
 			return false;
 		break;

@@ -27,7 +27,7 @@ struct late_frame {
 	unsigned n_fds, n_fds_sent;
 	int fds[2 * PACKET_MAX_FDS];
 	int *more_fds; /* NULL, or instead of fds */
-	bool is_urgent;
+	enum urgency urgency;
 	uint32_t size;
 	unsigned char bytes[];
 };
@@ -161,9 +161,11 @@ static void link_ring_doorbell(struct link *link)
 	(void)!write(link->peer_doorbell, &one, sizeof one);
 }
 
-static void link_wake_peer(struct link *link, bool is_urgent)
+static void link_wake_peer(struct link *link, enum urgency urgency)
 {
-	switch (ring_wake_needed(&link->ring, is_urgent)) {
+	if (urgency == URGENCY_NONE)
+		return;
+	switch (ring_wake_needed(&link->ring, urgency)) {
 	case RING_WAKE_NONE:
 		break;
 	case RING_WAKE_DOORBELL:
@@ -187,13 +189,13 @@ static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigne
 	return true;
 }
 
-static void link_postpone_locked(struct link *link, const struct frame *frame, bool is_urgent, const int *fds,
+static void link_postpone_locked(struct link *link, const struct frame *frame, enum urgency urgency, const int *fds,
 				 unsigned n_fds, unsigned n_fds_sent)
 {
 	struct late_frame *late = certain_alloc(sizeof *late + frame->size);
 
 	*late = (struct late_frame){
-		.n_fds = n_fds, .n_fds_sent = n_fds_sent, .is_urgent = is_urgent, .size = frame->size
+		.n_fds = n_fds, .n_fds_sent = n_fds_sent, .urgency = urgency, .size = frame->size
 	};
 	list_init(&late->link);
 	if (n_fds > sizeof late->fds / sizeof *late->fds)
@@ -221,7 +223,8 @@ static bool link_put_locked(struct link *link, const void *frame, uint32_t size,
 
 void link_flush_locked(struct link *link)
 {
-	bool is_urgent = false, has_put = false;
+	enum urgency urgency = URGENCY_NONE;
+	bool has_put = false;
 
 	while (link->state != LINK_ENDED && !list_is_empty(&link->backlog)) {
 		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
@@ -229,19 +232,19 @@ void link_flush_locked(struct link *link)
 
 		if (!link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent))
 			break;
-		is_urgent |= late->is_urgent;
+		urgency = late->urgency > urgency ? late->urgency : urgency;
 		has_put = true;
 		late_frame_free(link, late);
 	}
 	if (list_is_empty(&link->backlog))
 		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
 	if (has_put)
-		link_wake_peer(link, is_urgent);
+		link_wake_peer(link, urgency);
 }
 
 void link_tell_room_locked(struct link *link)
 {
-	link_wake_peer(link, true);
+	link_wake_peer(link, URGENCY_HIGH);
 }
 
 /* The content of a frame that is too large for a ring goes into a descriptor of its own; -1: none to be had. */
@@ -263,7 +266,7 @@ static int elsewhere_fd(const struct frame *frame)
 	return fd;
 }
 
-static void link_send_elsewhere_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds,
+static void link_send_elsewhere_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds,
 				       unsigned n_fds)
 {
 	static const struct timespec pause = { .tv_nsec = 1000000 };
@@ -277,11 +280,11 @@ static void link_send_elsewhere_locked(struct link *link, struct frame *frame, b
 		nanosleep(&pause, NULL);
 	if (n_fds)
 		memcpy(all + 1, fds, n_fds * sizeof *fds);
-	link_send_locked(link, &f.header, is_urgent, all, n_fds + 1);
+	link_send_locked(link, &f.header, urgency, all, n_fds + 1);
 	free(all);
 }
 
-void link_send_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds, unsigned n_fds)
+void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds)
 {
 	unsigned n_fds_sent = 0;
 
@@ -292,15 +295,15 @@ void link_send_locked(struct link *link, struct frame *frame, bool is_urgent, co
 		return;
 	}
 	if (frame->size > RING_FRAME_MAX) {
-		link_send_elsewhere_locked(link, frame, is_urgent, fds, n_fds);
+		link_send_elsewhere_locked(link, frame, urgency, fds, n_fds);
 		return;
 	}
 	if (!list_is_empty(&link->backlog))
 		link_flush_locked(link);
 	if (list_is_empty(&link->backlog) && link_put_locked(link, frame, frame->size, fds, n_fds, &n_fds_sent))
-		link_wake_peer(link, is_urgent);
+		link_wake_peer(link, urgency);
 	else
-		link_postpone_locked(link, frame, is_urgent, fds, n_fds, n_fds_sent);
+		link_postpone_locked(link, frame, urgency, fds, n_fds, n_fds_sent);
 }
 
 /* ---- the socket --------------------------------------------------------------------------------------------------- */
@@ -382,7 +385,7 @@ static bool link_take_greeting(struct link *link, struct parcel *parcel)
 	while (!tsearch(link, &node.links, link_compare))
 		free(certain_alloc(sizeof(void *) * 4)); /* waits for memory */
 	/* What we put before the peer could be woken. */
-	link_wake_peer(link, true);
+	link_wake_peer(link, URGENCY_HIGH);
 	lock_drop(&node.lock);
 	handoff_take_link(link);
 	return true;

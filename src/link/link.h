@@ -88,7 +88,7 @@ bool link_is_expected_locked(uint64_t node_id);
 
 /* Sends a frame (in private memory, its size set), with descriptors, which it takes. Never blocks and never fails: what
  * finds no room waits in the backlog. On a link that is over it goes nowhere. Wakes the peer as needed. */
-void link_send_locked(struct link *link, struct frame *frame, bool is_urgent, const int *fds, unsigned n_fds);
+void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds);
 /* Something may have made room. */
 void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */

@@ -64,7 +64,7 @@ static void send_index(struct link *link, enum frame_type type, uint32_t index, 
 		.onces = (int32_t)onces,
 	};
 
-	link_send_locked(link, &f.header, true, NULL, 0);
+	link_send_locked(link, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 static void send_ticket(struct link *link, enum frame_type type, uint64_t about, uint64_t number, uint32_t index)
@@ -76,7 +76,7 @@ static void send_ticket(struct link *link, enum frame_type type, uint64_t about,
 		.right = { .form = WIRE_YOURS, .kind = RIGHT_NONE, .value = index },
 	};
 
-	link_send_locked(link, &f.header, true, NULL, 0);
+	link_send_locked(link, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 /* ---- A: out ------------------------------------------------------------------------------------------------------- */
@@ -134,7 +134,7 @@ static void move_request_locked(struct link *home, uint32_t index, struct messag
 	notice->is_request = true;
 	notice->is_complex = false;
 	notice->size = sizeof notice->header;
-	outbound_send_locked(home, index, notice);
+	outbound_send_locked(home, index, URGENCY_NORMAL, notice);
 	notice_free(notice);
 }
 
@@ -169,7 +169,7 @@ static void move_port_out_locked(struct link *home, struct port *port)
 	f.onces = port->n_sorights;
 	f.limit = port->qlimit;
 	lock_drop(&port->lock);
-	link_send_locked(home, &f.header, false, NULL, 0);
+	link_send_locked(home, &f.header, URGENCY_NORMAL, NULL, 0);
 	deposit_for_holders_locked(home, port, f.index);
 	move_request_locked(home, f.index, no_senders);
 	move_request_locked(home, f.index, port_destroyed);
@@ -212,7 +212,7 @@ bool migrate_take_flush(struct link *from, const struct frame_index *f)
 		flushed.right = (struct wire_right){ .form = WIRE_YOURS, .value = proxy->index };
 		if (!x->is_void)
 			proxy_pass_units_locked(proxy, x, &flushed);
-		link_send_locked(proxy->link, &flushed.header, true, NULL, 0);
+		link_send_locked(proxy->link, &flushed.header, URGENCY_HIGH, NULL, 0);
 		x->sends = x->onces = 0;
 		export_leave_locked(x);
 		relocations_go_on_locked(proxy);
@@ -358,7 +358,7 @@ static void settler_offer_locked(struct settler *settler, struct link *holder)
 	y->is_settling = true;
 	settler->export = y;
 	f.right = (struct wire_right){ WIRE_MINE, RIGHT_NONE, (uint16_t)y->told_limit, y->index };
-	link_send_locked(holder, &f.header, true, NULL, 0);
+	link_send_locked(holder, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 bool migrate_take_deposit(struct link *from, const struct frame_ticket *f)

@@ -53,6 +53,7 @@ static const struct remote_ops node_ops = {
 	.note_received_locked = export_note_received_locked,
 	.note_limit_locked = export_note_limit_locked,
 	.is_file = proxy_is_file,
+	.cpu = proxy_cpu,
 	.settle = node_settle,
 	.look = poller_look,
 	.wait = poller_wait,

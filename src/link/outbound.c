@@ -122,7 +122,9 @@ static void write_ours_locked(struct link *link, const struct right *right, stru
 	struct export *x = export_of_locked(link, right->port);
 
 	export_grant_locked(x, right);
-	wire->form = object_is_file(right->port) ? WIRE_MINE | WIRE_IS_FILE : WIRE_MINE;
+	wire->form = WIRE_MINE;
+	if (object_is_behind(right->port))
+		wire->form |= object_is_file(right->port) ? WIRE_IS_OBJECT | WIRE_IS_FILE : WIRE_IS_OBJECT;
 	wire->value = x->index;
 	wire->limit = (uint16_t)x->told_limit;
 }
@@ -191,7 +193,7 @@ static void write_item(struct writer *w, struct link *link, struct item *item)
 
 /* ---- messages ----------------------------------------------------------------------------------------------------- */
 
-void outbound_send_locked(struct link *link, uint32_t index, struct message *m)
+void outbound_send_locked(struct link *link, uint32_t index, enum urgency urgency, struct message *m)
 {
 	struct frame_message f = {
 		.header.type = FRAME_MESSAGE,
@@ -221,7 +223,7 @@ void outbound_send_locked(struct link *link, uint32_t index, struct message *m)
 	m->n_items = 0;
 	f.header.size = (uint32_t)w.size;
 	memcpy(w.bytes, &f, sizeof f);
-	link_send_locked(link, (struct frame *)(void *)w.bytes, false, w.fds, w.n_fds);
+	link_send_locked(link, (struct frame *)(void *)w.bytes, urgency, w.fds, w.n_fds);
 	writer_deinit(&w);
 }
 
@@ -247,7 +249,7 @@ void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 
 	migrate_move_out_locked(proxy->link, m);
 	proxy_count_sent_locked(proxy, m);
-	outbound_send_locked(proxy->link, proxy->index, m);
+	outbound_send_locked(proxy->link, proxy->index, proxy->is_object ? URGENCY_HIGH : URGENCY_NORMAL, m);
 	m->dest.port = NULL;
 	proxy_use_locked(proxy, kind);
 	message_free(m);

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "link/ring.h"
+
 struct link;
 struct message;
 struct port;
@@ -25,4 +27,4 @@ void right_drop_dead(const struct right *right);
 struct proxy;
 void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m);
 /* Sends @m, which it takes apart but not frees, for @index of the link's peer. Its destination right is still in it. */
-void outbound_send_locked(struct link *link, uint32_t index, struct message *m);
+void outbound_send_locked(struct link *link, uint32_t index, enum urgency urgency, struct message *m);

@@ -9,6 +9,7 @@
 #include "kernel/after.h"
 #include "kernel/port.h"
 #include "kernel/send.h"
+#include "kernel/thread.h"
 #include "link/export.h"
 #include "link/frame.h"
 #include "link/link.h"
@@ -50,6 +51,17 @@ struct proxy *proxy_of_locked(struct link *link, uint32_t index, uint32_t limit)
 	lock_take(&x->port->lock);
 	port_become_proxy_locked(x->port, x);
 	lock_drop(&x->port->lock);
+	return x;
+}
+
+struct proxy *proxy_of_wire_locked(struct link *link, const struct wire_right *wire)
+{
+	struct proxy *x = proxy_of_locked(link, wire->value, wire->limit);
+
+	if (x) {
+		x->is_object |= (wire->form & WIRE_IS_OBJECT) != 0;
+		x->is_file |= (wire->form & WIRE_IS_FILE) != 0;
+	}
 	return x;
 }
 
@@ -112,6 +124,17 @@ bool proxy_is_file(struct port *port)
 	is_file = port_is_proxy(port) && port->proxy->is_file;
 	lock_drop(&node.lock);
 	return is_file;
+}
+
+unsigned proxy_cpu(struct port *port)
+{
+	unsigned cpu = CPU_UNKNOWN;
+
+	lock_take(&node.lock);
+	if (port_is_proxy(port))
+		cpu = ring_cpu(&port->proxy->link->ring);
+	lock_drop(&node.lock);
+	return cpu;
 }
 
 /* What is here differs from what the owner believes, or nothing is left. The port's lock is held. */
@@ -186,7 +209,7 @@ static void proxy_tell_counts_anyway(struct proxy *x, int64_t sends, int64_t onc
 		.onces = (int32_t)onces,
 	};
 
-	link_send_locked(x->link, &f.header, true, NULL, 0);
+	link_send_locked(x->link, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces)

@@ -34,7 +34,7 @@ struct proxy {
 	struct link *link; /* NULL: it is no proxy any more */
 	struct port *port; /* one reference */
 	uint32_t index;
-	bool is_file; /* a file port (kernel/file.h) */
+	bool is_object, is_file; /* of a kernel object; a file port (kernel/file.h) */
 	uint32_t told_sends, told_onces;
 	uint32_t n_sent, n_received;   /* messages, mod 2^32 */
 	struct forced *forced;	       /* oldest first */
@@ -46,6 +46,9 @@ struct proxy {
 struct proxy *proxy_find_locked(struct link *link, uint32_t index); /* NULL: none */
 /* The proxy for an export of the other end, made if there is none. NULL: the index is beyond all limits. */
 struct proxy *proxy_of_locked(struct link *link, uint32_t index, uint32_t limit);
+/* The same for a right that was granted, as it was put into words (WIRE_MINE). */
+struct wire_right;
+struct proxy *proxy_of_wire_locked(struct link *link, const struct wire_right *wire);
 /* A unit came: *right is a naked right here. */
 void proxy_receive_unit_locked(struct proxy *x, enum right_kind kind, struct right *right);
 /* A naked right of ours leaves for its owner, or for somebody else at the owner's. True: a unit goes with it. Takes it. */
@@ -86,6 +89,7 @@ void forced_fire_all(struct forced *forced);
  * port_destroy() when no lock is held, and the requests to be fired then. */
 struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
 
-/* remote_ops.is_file(), .note_count_locked() */
+/* remote_ops.is_file(), .cpu(), .note_count_locked() */
+unsigned proxy_cpu(struct port *port);
 bool proxy_is_file(struct port *port);
 void proxy_note_count_locked(struct port *port);

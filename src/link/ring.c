@@ -131,7 +131,8 @@ static uint32_t ring_padding(struct ring *ring, uint32_t size)
 
 	if (size > left)
 		return left;
-	if (at && at / RING_PAGE != (at + size - 1) / RING_PAGE) {
+	/* What is left out counts as used until it has been taken, so the frame has to fit beside it. */
+	if (at >= size && at / RING_PAGE != (at + size - 1) / RING_PAGE) {
 		ring_learn_head(ring);
 		if (ring->known_head == ring->tail)
 			return left;
@@ -160,14 +161,14 @@ bool ring_put(struct ring *ring, const void *frame, uint32_t size)
 	return true;
 }
 
-enum ring_wake ring_wake_needed(struct ring *ring, bool is_urgent)
+enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency)
 {
 	if (!ring->other)
 		return RING_WAKE_NONE;		   /* it looks when the greeting is done */
 	atomic_thread_fence(memory_order_seq_cst); /* P3 */
 	if (atomic_load_explicit(&ring->other->is_asleep, memory_order_relaxed))
 		return RING_WAKE_DOORBELL; /* P4 */
-	if (is_urgent && !atomic_load_explicit(&ring->other->is_attended, memory_order_relaxed))
+	if (urgency == URGENCY_HIGH && !atomic_load_explicit(&ring->other->is_attended, memory_order_relaxed))
 		return RING_WAKE_SOCKET; /* P5 */
 	return RING_WAKE_NONE;
 }

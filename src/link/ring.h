@@ -77,9 +77,13 @@ void ring_deinit(struct ring *ring);
 
 /* Puts a frame of @size bytes, at most RING_FRAME_MAX. False: no room; is_full is set, and the other end will ring. */
 bool ring_put(struct ring *ring, const void *frame, uint32_t size);
+/* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
+ * or even if nobody there attends. */
+enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_HIGH };
+
 /* P3 to P5: what the other end needs to notice. Call after one or several puts. */
 enum ring_wake { RING_WAKE_NONE, RING_WAKE_DOORBELL, RING_WAKE_SOCKET };
-enum ring_wake ring_wake_needed(struct ring *ring, bool is_urgent);
+enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency);
 
 /* Whether the other end has put something that was not taken yet. */
 static inline bool ring_has_more(const struct ring *ring)
