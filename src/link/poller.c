@@ -24,6 +24,7 @@
 enum {
 	HOT_MAX = 32,
 	EVENTS_MAX = 64,
+	TICK_MS = 10,
 	AWAIT_MS = 30000, /* for a peer that is to come; then the caller goes on without */
 	AWAIT_STEP_MS = 100,
 };
@@ -43,6 +44,10 @@ static struct {
 	int background_kick;
 	int listening; /* -1: nowhere */
 	void (*accept)(int fd);
+	bool attends;		  /* what hot links are told; the holder's */
+	uint32_t n_leaves;	  /* how often somebody has left; the holder's */
+	uint32_t n_leaves_ticked; /* at the last tick */
+	atomic_bool is_ticking;
 	struct list hot; /* link.hot_link, heard of last first; the holder's */
 	unsigned n_hot;
 
@@ -141,7 +146,7 @@ static void link_make_hot(struct link *link)
 	list_prepend(&poller.hot, &link->hot_link);
 	poller.n_hot++;
 	ring_set_asleep(&link->ring, false);
-	ring_set_attended(&link->ring, true);
+	ring_set_attended(&link->ring, poller.attends);
 }
 
 static void hot_set_asleep(bool is_asleep)
@@ -152,6 +157,9 @@ static void hot_set_asleep(bool is_asleep)
 
 static void hot_set_attended(bool is_attended)
 {
+	if (poller.attends == is_attended)
+		return;
+	poller.attends = is_attended;
 	list_for_each(link, &poller.hot, struct link, hot_link)
 		ring_set_attended(&link->ring, is_attended);
 }
@@ -306,10 +314,19 @@ void poller_look(bool thoroughly)
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */
 
+/* Whom to spin for: who sent what this thread received last or, if that was on our own CPU (a notification of our own
+ * kernel, say), the peer that we heard of last. */
+static unsigned likely_cpu(unsigned partner_cpu)
+{
+	if ((partner_cpu != CPU_UNKNOWN && partner_cpu != cpu_current()) || list_is_empty(&poller.hot))
+		return partner_cpu;
+	return ring_cpu(&list_first(&poller.hot, struct link, hot_link)->ring);
+}
+
 /* False: the wait has ended, or there is something to take in. */
 static bool spin(struct waiter *w, unsigned partner_cpu)
 {
-	uint32_t turns = waiter_spin_turns(w, partner_cpu);
+	uint32_t turns = waiter_spin_turns(w, likely_cpu(partner_cpu));
 
 	for (uint32_t i = 0; i < turns; i++) {
 		if (waiter_has_ended(w) || hot_have_more()) {
@@ -365,10 +382,11 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 		if (spin(w, partner_cpu))
 			sleep_for_events(w, deadline);
 	}
-	/* An urgent frame must not believe that we are here still. */
-	hot_set_attended(false);
-	atomic_thread_fence(memory_order_seq_cst);
-	(void)drain_hot();
+	poller.n_leaves++;
+	if (!atomic_load_explicit(&poller.is_ticking, memory_order_relaxed)) {
+		atomic_store(&poller.is_ticking, true);
+		eventfd_add(poller.background_kick);
+	}
 }
 
 static void stand_in_line(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
@@ -437,6 +455,28 @@ static void background_serve(void)
 	role_drop();
 }
 
+/* An urgent frame must not believe any more that somebody is here. */
+static void cease_to_attend(void)
+{
+	hot_set_attended(false);
+	atomic_thread_fence(memory_order_seq_cst);
+	(void)drain_hot();
+}
+
+static void background_tick(void)
+{
+	if (!role_try())
+		return; /* somebody is here */
+	service_events();
+	(void)drain_hot();
+	if (poller.n_leaves == poller.n_leaves_ticked) {
+		atomic_store(&poller.is_ticking, false);
+		cease_to_attend();
+	}
+	poller.n_leaves_ticked = poller.n_leaves;
+	role_drop();
+}
+
 /* As long as somebody polls for messages, in the place of a thread that waits. */
 static void background_attend(void)
 {
@@ -449,29 +489,38 @@ static void background_attend(void)
 				;
 			sleep_for_events(NULL, &never);
 		} while (watch_count());
-		hot_set_attended(false);
-		atomic_thread_fence(memory_order_seq_cst);
-		(void)drain_hot();
+		cease_to_attend();
 		role_drop();
 	}
 }
 
-static void *background(void *unused)
+/* True: something but a kick. */
+static bool background_wait(void)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n;
+	int timeout = atomic_load(&poller.is_ticking) ? TICK_MS : -1;
+	int n = epoll_wait(poller.sockets, events, EVENTS_MAX, timeout);
+	bool has_any = false;
+	uint64_t count;
 
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.ptr)
+			has_any = true;
+		else
+			(void)!read(poller.background_kick, &count, sizeof count);
+	}
+	return has_any;
+}
+
+static void *background(void *unused)
+{
 	(void)unused;
 	(void)thread_self();
 	for (;;) {
-		n = epoll_wait(poller.sockets, events, EVENTS_MAX, -1);
-		for (int i = 0; i < n; i++) {
-			uint64_t count;
-
-			if (!events[i].data.ptr)
-				(void)!read(poller.background_kick, &count, sizeof count);
-		}
-		background_serve();
+		if (background_wait())
+			background_serve();
+		else if (atomic_load(&poller.is_ticking))
+			background_tick();
 		background_attend();
 	}
 	return NULL;

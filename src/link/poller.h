@@ -10,6 +10,10 @@
  *   - The background thread takes it when something happens on a socket (an urgent frame while nobody attends, a greeting,
  *     a death) and the role is free; and for as long as it is free, if there are descriptors made by portunus_port_fd(),
  *     which must become readable though nobody is in a call.
+ * Attending: a program that calls all the time is hardly ever unattended for long, and to wake the background thread for each
+ * urgent frame in between would cost more than the call. So who leaves goes on seeming to attend, and the background thread
+ * *ticks*: every TICK_MS it takes in what has come. When nobody has been here for a whole tick it stops, and urgent frames use
+ * the socket from then on. So nothing urgent waits longer than a tick, and an idle program is never woken.
  * Who finds the role taken has nothing to do, except the background thread: it sets has_events, which the holder looks at
  * after it has dropped the role, and then tries again, so one of the two goes on.
  *
