@@ -352,6 +352,7 @@ static kern_return_t file_there_and_back(int fd)
 	r = file_result(copy >= 0);
 	if (!r)
 		close(copy);
+	disarm(); /* asked for by message, this needs memory too, and is not what is tried here */
 	mach_port_deallocate(self, port);
 	return r;
 }
