@@ -54,7 +54,9 @@ kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
 {
 	struct task *own = target_own(task);
 
-	return own ? name_deallocate(own->space, name) : target_call(task, CALL_OF(CALL_PORT_DEALLOCATE, name), NULL);
+	if (!own)
+		return target_call(task, CALL_OF(CALL_PORT_DEALLOCATE, name), NULL);
+	return target_settled(name_deallocate(own->space, name));
 }
 
 kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name)
@@ -83,8 +85,9 @@ kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_p
 {
 	struct task *own = target_own(task);
 
-	return own ? name_mod_refs(own->space, name, right, delta)
-		   : target_call(task, CALL_OF(CALL_PORT_MOD_REFS, name, right, (uint32_t)delta), NULL);
+	if (!own)
+		return target_call(task, CALL_OF(CALL_PORT_MOD_REFS, name, right, (uint32_t)delta), NULL);
+	return target_settled(name_mod_refs(own->space, name, right, delta));
 }
 
 kern_return_t mach_port_move_member(ipc_space_t task, mach_port_name_t member, mach_port_name_t after)

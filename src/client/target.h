@@ -31,6 +31,13 @@ static inline struct task *target_own(task_t name)
 	return own;
 }
 
+/* At the end of a call that was performed at once. */
+static inline kern_return_t target_settled(kern_return_t r)
+{
+	remote_settle();
+	return r;
+}
+
 /* Asks what @name is the port of. The call's rights are taken, whatever comes of it, but if there is nobody to ask:
  *   MACH_SEND_INVALID_DEST   the name is no send right to anything alive
  *   MACH_SEND_NO_BUFFER      no memory for a message

@@ -117,8 +117,6 @@ int world_setup(void **state)
 	return 0;
 }
 
-static void end_notices(void);
-
 int world_teardown(void **state)
 {
 	struct world *w = *state;
@@ -499,7 +497,7 @@ static mach_port_t notices_of(task_t task)
 	return notices[i].port;
 }
 
-static void end_notices(void)
+void end_notices(void)
 {
 	for (size_t i = 0; i < 8; i++)
 		if (notices[i].task == mach_task_self())
@@ -542,6 +540,18 @@ void expect_notice(task_t task, int notice, mach_port_t name)
 		expect_ok(mach_port_deallocate(task, name)); /* the notice brought a reference */
 	destroy_letter(task, &l);
 	expect_no_notice(task);
+}
+
+bool await_notice(task_t task, unsigned timeout)
+{
+	struct letter l;
+	mach_msg_return_t r;
+
+	in_task_begin(task);
+	r = mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT | MACH_RCV_LARGE, 0, 0, notices_of(task), timeout,
+		     MACH_PORT_NULL);
+	in_task_end();
+	return r == MACH_RCV_TOO_LARGE;
 }
 
 void expect_no_notice(task_t task)

@@ -128,6 +128,9 @@ kern_return_t watch_dead_name(task_t task, mach_port_t name);
 /* exactly this one came and no other; name matters where the notice bears one */
 void expect_notice(task_t task, int notice, mach_port_t name);
 void expect_no_notice(task_t task);
+/* Waits for a notice, up to so many milliseconds, and leaves it queued. False: none came. */
+bool await_notice(task_t task, unsigned timeout);
+void end_notices(void); /* the test's own task has none any more */
 
 /* ---- a thread that makes one call */
 
