@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <mach/mach_port.h>
+#include <portunus/port.h>
 
 #include "client/target.h"
+#include "kernel/after.h"
 #include "kernel/memory.h"
 #include "kernel/name.h"
+#include "kernel/port.h"
 #include "platform/usercopy.h"
 
 /* The contracts are in <mach/mach_port.h>. Each call makes sure that it can write its results, asks its task, and writes
@@ -133,6 +136,29 @@ kern_return_t mach_port_get_set_status(ipc_space_t task, mach_port_name_t name, 
 kern_return_t mach_port_set_qlimit(ipc_space_t task, mach_port_name_t name, mach_port_msgcount_t qlimit)
 {
 	return target_call(task, CALL_OF(CALL_PORT_SET_QLIMIT, name, qlimit), NULL);
+}
+
+/* Mach's limit is checked where its call is performed (kernel/call.c), so that it also binds who asks by message. */
+kern_return_t portunus_port_set_qlimit(mach_port_name_t name, mach_port_msgcount_t limit)
+{
+	struct thread *caller = thread_self();
+	struct after after;
+	struct port *port;
+	kern_return_t r;
+
+	thread_check_terminated(caller);
+	remote_look();
+	if (limit > PORTUNUS_PORT_QLIMIT_MAX)
+		return KERN_INVALID_VALUE;
+	r = name_lock_receive(caller->task->space, name, &port);
+	if (r)
+		return r;
+	after_init(&after);
+	port_set_qlimit_locked(port, limit, &after);
+	lock_drop(&port->lock);
+	after_run(&after);
+	remote_settle();
+	return KERN_SUCCESS;
 }
 
 kern_return_t mach_port_set_mscount(ipc_space_t task, mach_port_name_t name, mach_port_mscount_t mscount)
