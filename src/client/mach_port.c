@@ -141,16 +141,19 @@ kern_return_t mach_port_set_qlimit(ipc_space_t task, mach_port_name_t name, mach
 	return target_call(task, CALL_OF(CALL_PORT_SET_QLIMIT, name, qlimit), NULL);
 }
 
+/* Mach's limit is checked where its call is performed (kernel/call.c), so that it also binds who asks by message. */
 kern_return_t portunus_port_set_qlimit(mach_port_name_t name, mach_port_msgcount_t limit)
 {
+	struct thread *caller = thread_self();
 	struct after after;
 	struct port *port;
 	kern_return_t r;
 
+	thread_check_terminated(caller);
+	remote_look();
 	if (limit > PORTUNUS_PORT_QLIMIT_MAX)
 		return KERN_INVALID_VALUE;
-	remote_look();
-	r = name_lock_receive(thread_self()->task->space, name, &port);
+	r = name_lock_receive(caller->task->space, name, &port);
 	if (r)
 		return r;
 	after_init(&after);

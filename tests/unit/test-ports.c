@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ports, names and sets: what a task can do to them, and what wrong arguments do not do. */
+#include <portunus/port.h>
+
 #include "world.h"
 
 static void port_of_another_task_is_used_through_its_task_port(void **state)
@@ -223,6 +225,53 @@ static void blocked_senders_are_served_in_order(void **state)
 	}
 }
 
+/* Portunus' own call goes beyond the limit that Mach's has. */
+static void queue_can_be_longer_than_machs(void **state)
+{
+	mach_port_t p = port_with_send_in(here());
+
+	(void)state;
+	expect_result(mach_port_set_qlimit(here(), p, MACH_PORT_QLIMIT_MAX + 1), KERN_INVALID_VALUE);
+	expect_ok(portunus_port_set_qlimit(p, 1000));
+	expect_eq(status_of(here(), p).mps_qlimit, 1000);
+	for (int i = 0; i < 1000; i++)
+		expect_ok(send_id(here(), p, i));
+	expect_result(send_id(here(), p, 1000), MACH_SEND_TIMED_OUT);
+	for (int i = 0; i < 1000; i++)
+		expect_message(here(), p, i);
+	expect_ok(portunus_port_set_qlimit(p, PORTUNUS_PORT_QLIMIT_MAX));
+	expect_ok(mach_port_destroy(here(), p));
+}
+
+static void raising_a_long_limit_lets_a_blocked_sender_go_on(void **state)
+{
+	mach_port_t p = port_with_send_in(here());
+	struct caller sender;
+
+	(void)state;
+	expect_ok(portunus_port_set_qlimit(p, 0));
+	letter_to(&sender.letter, p, MACH_MSG_TYPE_COPY_SEND, 1);
+	caller_start_send(&sender, here(), 0);
+	expect_ok(portunus_port_set_qlimit(p, 17));
+	expect_ok(caller_join(&sender));
+	expect_message(here(), p, 1);
+	expect_ok(mach_port_destroy(here(), p));
+}
+
+static void wrong_limits_and_names_change_nothing(void **state)
+{
+	mach_port_t p = port_with_send_in(here()), set;
+
+	(void)state;
+	expect_ok(mach_port_allocate(here(), MACH_PORT_RIGHT_PORT_SET, &set));
+	expect_result(portunus_port_set_qlimit(p, PORTUNUS_PORT_QLIMIT_MAX + 1), KERN_INVALID_VALUE);
+	expect_result(portunus_port_set_qlimit(UNUSED_NAME, 1), KERN_INVALID_NAME);
+	expect_result(portunus_port_set_qlimit(set, 1), KERN_INVALID_RIGHT);
+	expect_eq(status_of(here(), p).mps_qlimit, MACH_PORT_QLIMIT_DEFAULT);
+	expect_ok(mach_port_destroy(here(), set));
+	expect_ok(mach_port_destroy(here(), p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +288,9 @@ int main(void)
 		world_test(set_dies_and_its_members_keep_their_messages),
 		world_test(set_of_another_task_is_no_home),
 		world_test(blocked_senders_are_served_in_order),
+		world_test(queue_can_be_longer_than_machs),
+		world_test(raising_a_long_limit_lets_a_blocked_sender_go_on),
+		world_test(wrong_limits_and_names_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
