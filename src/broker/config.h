@@ -6,7 +6,7 @@
  * a word could begin, and blanks around key and value do not count.
  *
  *   key           value                  at first                            meaning
- *   socket        an absolute path       by the table in client/broker.h     where to listen
+ *   socket        an absolute path       by the table in link/rendezvous.h     where to listen
  *   mode          octal                  0600                                of the socket
  *   idle-exit     seconds                0: never; autostarted: 30           leave when no node has been there so long
  *   max-nodes     1 to 65536             4096                                connected at once
@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "client/broker.h"
+#include "link/rendezvous.h"
 #include "link/broker.h"
 
 struct config {

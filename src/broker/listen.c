@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/broker.h"
+#include "link/rendezvous.h"
 #include "log.h"
 
 #define BACKLOG 4096 /* Linux takes what it allows (net.core.somaxconn) */

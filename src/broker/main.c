@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/broker.h"
+#include "link/rendezvous.h"
 #include "config.h"
 #include "link/broker.h"
 #include "listen.h"

@@ -9,14 +9,13 @@
 
 #include "client/rpc.h"
 #include "client/wellknown.h"
-#include "link/broker.h"
 
 mach_port_t portunus_bootstrap_port(void)
 {
 	mach_port_t port;
 
 	if (task_get_bootstrap_port(mach_task_self(), &port) || !MACH_PORT_VALID(port))
-		port = link_broker_port();
+		port = wellknown_broker();
 	return wellknown_keep(port);
 }
 

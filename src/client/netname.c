@@ -7,11 +7,10 @@
 
 #include "client/rpc.h"
 #include "client/wellknown.h"
-#include "link/broker.h"
 
 mach_port_t portunus_name_server_port(void)
 {
-	return wellknown_keep(link_broker_port());
+	return wellknown_keep(wellknown_broker());
 }
 
 /* A stub would cut a longer one short, and make two names one. */

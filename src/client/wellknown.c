@@ -3,9 +3,11 @@
 
 #include <pthread.h>
 
+#include "client/target.h"
 #include "kernel/name.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
+#include "link/broker.h"
 
 /* Two uses at once come with two references; without the mutex each could take the other's for the one that stays. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -33,4 +35,14 @@ mach_port_t wellknown_keep(mach_port_t name)
 		name_mod_refs(space, name, MACH_PORT_RIGHT_SEND, -1);
 	pthread_mutex_unlock(&mutex);
 	return name;
+}
+
+mach_port_t wellknown_broker(void)
+{
+	mach_port_name_t name;
+	struct right right;
+
+	if (!link_broker_right(&right) || result_copyout(thread_self(), &right, &name))
+		return MACH_PORT_NULL;
+	return MACH_PORT_VALID(name) ? name : MACH_PORT_NULL;
 }

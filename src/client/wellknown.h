@@ -11,4 +11,7 @@
  * unless it is the only one; returns @name. */
 mach_port_t wellknown_keep(mach_port_t name);
 
+/* The broker's service port, with one reference of the caller's. MACH_PORT_NULL: there is no broker, or no memory. */
+mach_port_t wellknown_broker(void);
+
 #endif

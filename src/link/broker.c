@@ -7,14 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/broker.h"
-#include "client/target.h"
 #include "kernel/name.h"
 #include "kernel/port.h"
+#include "kernel/right.h"
+#include "kernel/task.h"
+#include "kernel/thread.h"
 #include "link/export.h"
 #include "link/link.h"
 #include "link/poller.h"
 #include "link/proxy.h"
+#include "link/rendezvous.h"
 
 enum {
 	SERVICE_INDEX = 0, /* the broker's export that is its service */
@@ -92,29 +94,21 @@ static bool broker_find(void)
 	return broker.link != NULL;
 }
 
-static struct right broker_copy_service(void)
+bool link_broker_right(struct right *right)
 {
-	struct right right = broker.service;
+	bool has_broker;
 
-	lock_take(&right.port->lock);
-	port_copy_send_locked(right.port);
-	lock_drop(&right.port->lock);
-	return right;
-}
-
-mach_port_t link_broker_port(void)
-{
-	mach_port_name_t name = MACH_PORT_NULL;
-	struct thread *caller = thread_self();
-	struct right right;
-
+	(void)thread_self(); /* whoever started this process is joined first */
 	pthread_mutex_lock(&broker.mutex);
-	if (broker_find()) {
-		right = broker_copy_service();
-		(void)result_copyout(caller, &right, &name);
+	has_broker = broker_find();
+	if (has_broker) {
+		*right = broker.service;
+		lock_take(&right->port->lock);
+		port_copy_send_locked(right->port);
+		lock_drop(&right->port->lock);
 	}
 	pthread_mutex_unlock(&broker.mutex);
-	return MACH_PORT_VALID(name) ? name : MACH_PORT_NULL;
+	return has_broker;
 }
 
 /* ---- the broker's end --------------------------------------------------------------------------------------------- */

@@ -5,13 +5,14 @@
 
 #include <mach/kern_return.h>
 #include <mach/port.h>
+#include <stdbool.h>
 
 /* ---- the node's end */
 
-/* A send right of the calling thread's task to the broker's service port, with one user reference of the caller's.
- * Connects by broker_connect() (client/broker.h) when it is first called, and again after the broker has gone.
- * MACH_PORT_NULL: there is no broker, or no memory. */
-mach_port_t link_broker_port(void);
+/* A naked send right to the broker's service port. Connects by broker_connect() (rendezvous.h) when it is first called, and
+ * again after the broker has gone. False: there is no broker, or no memory. */
+struct right;
+bool link_broker_right(struct right *right);
 
 /* ---- the broker's end */
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/broker.h"
+#include "link/rendezvous.h"
 
 /* ---- the broker that is started */
 

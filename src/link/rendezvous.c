@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/broker.h"
+#include "link/rendezvous.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLIENT_BROKER_H
-#define CLIENT_BROKER_H
+#ifndef LINK_RENDEZVOUS_H
+#define LINK_RENDEZVOUS_H
 
 /* Where the broker listens, and how to reach it.
  *
