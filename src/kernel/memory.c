@@ -264,7 +264,7 @@ static bool range_of(uintptr_t address, size_t size, uintptr_t *start, uintptr_t
 
 /* Fresh pages become a region, owned or in flight. What the registry still knew of their range is gone, since the host
  * gave it to us again: the program unmapped it by itself. False: no memory; the pages are still the caller's. */
-static bool region_add(uintptr_t start, size_t bytes, const void *owner, bool may_be_spare)
+static bool region_add(uintptr_t start, size_t bytes, const void *owner)
 {
 	struct region *r = region_new(start, bytes), *stale = NULL;
 	bool linked;
@@ -279,7 +279,7 @@ static bool region_add(uintptr_t start, size_t bytes, const void *owner, bool ma
 	}
 	if (linked && owner)
 		region_own_locked(r, owner);
-	r->may_be_spare = may_be_spare;
+	r->may_be_spare = !owner;
 	lock_drop(&registry.lock);
 
 	regions_free(stale);
@@ -328,7 +328,7 @@ kern_return_t memory_allocate(const void *owner, vm_address_t *address, vm_size_
 	kr = pages_obtain(&at, bytes, anywhere);
 	if (kr)
 		return kr;
-	if (!region_add(at, bytes, owner, false)) {
+	if (!region_add(at, bytes, owner)) {
 		pages_unmap((void *)at, bytes);
 		return KERN_RESOURCE_SHORTAGE;
 	}
@@ -465,19 +465,11 @@ static bool memory_from_host(struct memory *m, size_t size)
 
 	if (!p)
 		return false;
-	if (!region_add((uintptr_t)p, bytes, NULL, true)) {
+	if (!region_add((uintptr_t)p, bytes, NULL)) {
 		pages_unmap(p, bytes);
 		return false;
 	}
 	*m = (struct memory){ p, size };
-	return true;
-}
-
-bool memory_adopt(struct memory *m, void *pages, size_t size)
-{
-	if (!region_add((uintptr_t)pages, page_round(size), NULL, false))
-		return false;
-	*m = (struct memory){ pages, size };
 	return true;
 }
 

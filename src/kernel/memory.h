@@ -69,9 +69,6 @@ mach_msg_return_t memory_take(struct memory *m, const void *user, size_t size, b
 /* Zero bytes in flight, for what the kernel writes itself. address NULL: no memory, or size 0. */
 struct memory memory_new(size_t size);
 
-/* Whole pages that the caller mapped for @size bytes come into flight. False: no memory; they are the caller's still. */
-bool memory_adopt(struct memory *m, void *pages, size_t size);
-
 /* Hands what is in flight to a task and returns its address (NULL if empty). Cannot fail. */
 void *memory_give(struct memory *m, const void *owner);
 

@@ -1,78 +1,79 @@
 /* SPDX-License-Identifier: MIT */
 #include "link/bulk.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "kernel/memory.h"
-#include "platform/pages.h"
+#include "link/link.h"
+#include "link/table.h"
 
-#define BULK_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+struct arrived {
+	struct list link; /* in bulk.done */
+	struct memory memory;
+};
 
-static bool write_all(int fd, const char *bytes, size_t size)
+void bulk_init(struct bulk *bulk)
 {
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
+	*bulk = (struct bulk){ 0 };
+	list_init(&bulk->done);
+}
 
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0) {
-			bytes += n;
-			size -= (size_t)n;
-		}
+void bulk_deinit(struct bulk *bulk)
+{
+	memory_drop(&bulk->coming);
+	list_for_each(arrived, &bulk->done, struct arrived, link) {
+		list_unlink(&arrived->link);
+		memory_drop(&arrived->memory);
+		free(arrived);
 	}
+	bulk->n_bytes = 0;
+}
+
+static bool bulk_begin(struct bulk *bulk, size_t total)
+{
+	if (bulk->coming.address || total > LINK_MAX_ELSEWHERE - bulk->n_bytes)
+		return false;
+	bulk->coming = memory_new(total);
+	bulk->n_come = 0;
+	bulk->n_bytes += total;
+	return bulk->coming.address != NULL;
+}
+
+static void bulk_complete(struct bulk *bulk)
+{
+	struct arrived *arrived = certain_alloc(sizeof *arrived);
+
+	arrived->memory = bulk->coming;
+	bulk->coming = (struct memory){ 0 };
+	list_init(&arrived->link);
+	list_append(&bulk->done, &arrived->link);
+}
+
+bool bulk_take_piece(struct bulk *bulk, size_t total, const void *bytes, size_t size)
+{
+	if (total && !bulk_begin(bulk, total))
+		return false;
+	if (!bulk->coming.address || size == 0 || size > bulk->coming.size - bulk->n_come)
+		return false;
+	memcpy((char *)bulk->coming.address + bulk->n_come, bytes, size);
+	bulk->n_come += size;
+	if (bulk->n_come == bulk->coming.size)
+		bulk_complete(bulk);
 	return true;
 }
 
-static int bulk_try(const struct memory *m)
+bool bulk_claim(struct bulk *bulk, size_t size, struct memory *m)
 {
-	int fd = memfd_create("portunus-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct arrived *arrived;
 
-	if (fd < 0)
-		return -1;
-	if (write_all(fd, m->address, m->size) && fcntl(fd, F_ADD_SEALS, BULK_SEALS) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-int bulk_take(struct memory *m)
-{
-	static const struct timespec pause = { .tv_nsec = 1000000 };
-	int fd;
-
-	while ((fd = bulk_try(m)) < 0)
-		nanosleep(&pause, NULL);
-	memory_drop(m);
-	return fd;
-}
-
-static bool bulk_is_sound(int fd, size_t size)
-{
-	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	return seals >= 0 && (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) == (F_SEAL_SHRINK | F_SEAL_WRITE) &&
-	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= size &&
-	       (size_t)st.st_blksize <= page_size(); /* huge pages could not be unmapped in part */
-}
-
-bool bulk_map(int fd, size_t size, struct memory *m)
-{
-	size_t bytes = page_round(size);
-	void *p;
-
-	if (!bytes || !bulk_is_sound(fd, size))
+	if (list_is_empty(&bulk->done))
 		return false;
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
+	arrived = list_first(&bulk->done, struct arrived, link);
+	if (arrived->memory.size != size)
 		return false;
-	if (memory_adopt(m, p, size))
-		return true;
-	munmap(p, bytes);
-	return false;
+	*m = arrived->memory;
+	bulk->n_bytes -= size;
+	list_unlink(&arrived->link);
+	free(arrived);
+	return true;
 }

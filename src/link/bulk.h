@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Bulk: memory out of line that is too large for a ring travels as a descriptor (memfd). The sender gives up all his
- * mappings of it and seals it against writing before it goes, so what the receiver maps cannot change or shrink any more,
- * whatever the sender is up to; the receiver's own writes go to private copies of its pages. */
+/* Bulk: memory out of line that is too large for a frame goes before its message, piece by piece, through the ring. The
+ * sender copies into the ring while the receiver copies out of it into memory of its own, so what came can be changed by
+ * nobody, and no descriptor is needed for it. One memory at a time, in the order in which the messages need them. */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct memory;
+#include "kernel/memory.h"
+#include "platform/list.h"
+
+struct link;
 
 enum { BULK_FROM = 4096 + 1 }; /* bytes */
 
@@ -17,8 +20,21 @@ static inline bool bulk_is_large(size_t size)
 	return size >= BULK_FROM;
 }
 
-/* The descriptor of what is in @m, which it takes. */
-int bulk_take(struct memory *m);
-/* Maps @size bytes of a peer's descriptor, which stays the caller's. False: it is not sealed, or too small, or there is no
- * memory. */
-bool bulk_map(int fd, size_t size, struct memory *m);
+/* Sends what is in @m, which it takes. */
+void bulk_send_locked(struct link *link, struct memory *m);
+
+/* The receiving side, part of a link; the poller's. */
+struct bulk {
+	struct memory coming; /* a memory of which not all has come */
+	size_t n_come;
+	struct list done; /* struct arrived: complete, oldest first */
+	size_t n_bytes;	  /* in all of them */
+};
+
+void bulk_init(struct bulk *bulk);
+void bulk_deinit(struct bulk *bulk);
+
+/* A piece: @total is not 0 for the first of a memory. False: the peer breaks the rules. */
+bool bulk_take_piece(struct bulk *bulk, size_t total, const void *bytes, size_t size);
+/* The oldest complete memory, which must have that size. False: it is another, or none. */
+bool bulk_claim(struct bulk *bulk, size_t size, struct memory *m);

@@ -27,6 +27,7 @@ enum frame_type {
 	FRAME_FLUSH,	/* that was all that comes by way of yours, which had moved */
 	FRAME_FLUSHED,	/* by way of me nothing more comes from that node; these units of mine are its own now */
 	FRAME_READY,	/* what you send to mine directly is in order now */
+	FRAME_DATA,	/* a piece of memory for a message to come (bulk.h) */
 	FRAME_TYPES
 };
 
@@ -70,8 +71,8 @@ struct wire_ticket {
 
 /* Memory out of line. */
 enum memory_form {
-	MEMORY_INLINE,	   /* the bytes follow, padded to 8 */
-	MEMORY_DESCRIPTOR, /* in the next descriptor, sealed against writing */
+	MEMORY_INLINE,	 /* the bytes follow, padded to 8 */
+	MEMORY_STREAMED, /* it has come before, in FRAME_DATA */
 };
 
 struct wire_memory {
@@ -121,6 +122,13 @@ struct frame_ticket {
 /* An index with this bit was chosen by the end that is granted it: by the former home of a port that has moved. */
 #define INDEX_IS_ADOPTED 0x80000000u
 #define INDEX_NONE	 (~0u)
+
+/* FRAME_DATA, followed by the bytes of the piece. */
+struct frame_data {
+	struct frame header; /* its size ends with the piece, padded to 8 */
+	uint64_t total;	     /* of a first piece: bytes of all; of the others 0 */
+	uint64_t size;	     /* bytes of this one */
+};
 
 /* FRAME_MOVE */
 struct frame_move {

@@ -155,8 +155,6 @@ static bool read_memory(struct arrival *a, const struct descriptor *d, struct me
 {
 	const unsigned char *bytes;
 	struct wire_memory wire;
-	bool ok;
-	int fd;
 
 	if (!reader_read(&a->reader, &wire, sizeof wire) || wire.size != d->length)
 		return false;
@@ -169,13 +167,7 @@ static bool read_memory(struct arrival *a, const struct descriptor *d, struct me
 			memcpy(memory->address, bytes, wire.size);
 		return true;
 	}
-	if (wire.form != MEMORY_DESCRIPTOR)
-		return false;
-	fd = inbound_take_fd(a->from);
-	ok = fd >= 0 && bulk_map(fd, wire.size, memory);
-	if (fd >= 0)
-		close(fd);
-	return ok;
+	return wire.form == MEMORY_STREAMED && bulk_claim(&a->from->bulk, wire.size, memory);
 }
 
 static bool read_item_rights(struct arrival *a, const struct descriptor *d, struct item *item)
@@ -490,6 +482,19 @@ static const char *take_move(struct link *from, struct reader r)
 	return migrate_take_move(from, &f) ? NULL : "a receive right that it does not have";
 }
 
+static const char *take_data(struct link *from, struct reader r)
+{
+	const unsigned char *bytes;
+	struct frame_data f;
+
+	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header))
+		return "a frame of a wrong size";
+	bytes = reader_take(&r, f.size);
+	if (!bytes || r.left || !bulk_take_piece(&from->bulk, f.total, bytes, f.size))
+		return "memory that is more, or less, than it says";
+	return NULL;
+}
+
 static const char *take_content(struct link *from, enum frame_type type, struct reader r)
 {
 	switch (type) {
@@ -511,6 +516,8 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 		return take_ticket_frame(from, type, r);
 	case FRAME_MOVE:
 		return take_move(from, r);
+	case FRAME_DATA:
+		return take_data(from, r);
 	default:
 		return "a frame of an unknown type";
 	}

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "link/packet.h"
 #include "link/poller.h"
 #include "link/proxy.h"
+#include "platform/cpu.h"
 
 /* A frame that found no room in the ring, or whose descriptors found none in the socket. */
 struct late_frame {
@@ -28,6 +30,8 @@ struct late_frame {
 	int fds[2 * PACKET_MAX_FDS];
 	int *more_fds; /* NULL, or instead of fds */
 	enum urgency urgency;
+	struct memory memory; /* not empty: instead of a frame, pieces of this */
+	size_t n_sent;	      /* bytes of it */
 	uint32_t size;
 	unsigned char bytes[];
 };
@@ -44,6 +48,7 @@ static void link_close(int *fd)
 static void link_free(struct link *link)
 {
 	assert(list_is_empty(&link->backlog) && link->n_fds == 0);
+	bulk_deinit(&link->bulk);
 	ring_deinit(&link->ring);
 	table_deinit(&link->exports);
 	table_deinit(&link->proxies);
@@ -70,6 +75,7 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->hot_link);
 	list_init(&link->backlog);
 	list_init(&link->moves);
+	bulk_init(&link->bulk);
 }
 
 static bool link_open(struct link *link)
@@ -189,6 +195,14 @@ static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigne
 	return true;
 }
 
+static void late_frame_append(struct link *link, struct late_frame *late)
+{
+	list_init(&late->link);
+	list_append(&link->backlog, &late->link);
+	link->backlog_bytes += late->size + late->memory.size;
+	atomic_store_explicit(&link->has_backlog, true, memory_order_relaxed);
+}
+
 static void link_postpone_locked(struct link *link, const struct frame *frame, enum urgency urgency, const int *fds,
 				 unsigned n_fds, unsigned n_fds_sent)
 {
@@ -203,14 +217,15 @@ static void link_postpone_locked(struct link *link, const struct frame *frame, e
 	if (n_fds)
 		memcpy(late->more_fds ? late->more_fds : late->fds, fds, n_fds * sizeof *fds);
 	memcpy(late->bytes, frame, frame->size);
-	list_append(&link->backlog, &late->link);
-	link->backlog_bytes += late->size;
+	late_frame_append(link, late);
 }
 
 static void late_frame_free(struct link *link, struct late_frame *late)
 {
 	list_unlink(&late->link);
-	link->backlog_bytes -= late->size;
+	link->backlog_bytes -= late->size + late->memory.size;
+	memory_drop(&late->memory);
+	atomic_store_explicit(&link->has_backlog, !list_is_empty(&link->backlog), memory_order_relaxed);
 	free(late->more_fds);
 	free(late);
 }
@@ -221,30 +236,106 @@ static bool link_put_locked(struct link *link, const void *frame, uint32_t size,
 	return link_send_fds(link, fds, n_fds, n_fds_sent) && ring_put(&link->ring, frame, size);
 }
 
+enum { PIECE_MAX = RING_FRAME_MAX - sizeof(struct frame_data) };
+
+/* False: the ring is full. */
+static bool link_put_pieces_locked(struct link *link, struct late_frame *late)
+{
+	while (late->n_sent < late->memory.size) {
+		size_t left = late->memory.size - late->n_sent, n = left < PIECE_MAX ? left : PIECE_MAX;
+		struct frame_data f = {
+			.header = { (uint32_t)(sizeof f + ((n + 7) & ~(size_t)7)), FRAME_DATA, 0 },
+			.total = late->n_sent ? 0 : late->memory.size,
+			.size = n,
+		};
+
+		if (!ring_put_parts(&link->ring, &f, sizeof f, (char *)late->memory.address + late->n_sent,
+				    (uint32_t)n))
+			return false;
+		late->n_sent += n;
+	}
+	return true;
+}
+
+static bool link_put_late_locked(struct link *link, struct late_frame *late)
+{
+	const int *fds = late->more_fds ? late->more_fds : late->fds;
+
+	if (late->memory.address)
+		return link_put_pieces_locked(link, late);
+	return link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent);
+}
+
 void link_flush_locked(struct link *link)
 {
+	uint32_t tail = link->ring.tail;
+
 	enum urgency urgency = URGENCY_NONE;
-	bool has_put = false;
 
 	while (link->state != LINK_ENDED && !list_is_empty(&link->backlog)) {
 		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
-		const int *fds = late->more_fds ? late->more_fds : late->fds;
 
-		if (!link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent))
+		if (!link_put_late_locked(link, late))
 			break;
 		urgency = late->urgency > urgency ? late->urgency : urgency;
-		has_put = true;
 		late_frame_free(link, late);
 	}
 	if (list_is_empty(&link->backlog))
 		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
-	if (has_put)
-		link_wake_peer(link, urgency);
+	if (link->ring.tail != tail)
+		link_wake_peer(link, urgency == URGENCY_HIGH ? URGENCY_HIGH : URGENCY_NORMAL);
 }
 
+/* Whoever waits for room may not be looking, though somebody there attends. */
 void link_tell_room_locked(struct link *link)
 {
-	link_wake_peer(link, URGENCY_HIGH);
+	if (ring_wake_needed(&link->ring, URGENCY_HIGH) == RING_WAKE_DOORBELL)
+		link_ring_doorbell(link);
+	else
+		(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
+}
+
+void link_send_memory_locked(struct link *link, struct memory *m)
+{
+	struct late_frame *late;
+
+	if (link->state == LINK_ENDED) {
+		memory_drop(m);
+		return;
+	}
+	late = certain_alloc(sizeof *late);
+	*late = (struct late_frame){ .memory = *m };
+	*m = (struct memory){ 0 };
+	late_frame_append(link, late);
+	link_flush_locked(link);
+}
+
+bool link_is_behind_locked(const struct link *link)
+{
+	return link->backlog_bytes > RING_SIZE;
+}
+
+/* What the peer puts meanwhile has to be taken, or two that send to each other would wait for each other. A peer that takes
+ * nothing for a while is left alone: it will say when there is room. */
+void link_help(struct link *link)
+{
+	enum { PATIENCE = 20000 };
+	bool is_behind = true;
+
+	for (unsigned turns = 0; is_behind && turns < PATIENCE; turns++) {
+		if (!ring_has_new_room(&link->ring)) {
+			if (ring_cpu(&link->ring) == cpu_current())
+				sched_yield();
+			cpu_relax();
+			continue;
+		}
+		turns = 0;
+		lock_take(&node.lock);
+		link_flush_locked(link);
+		is_behind = link_is_behind_locked(link);
+		lock_drop(&node.lock);
+		poller_look(false);
+	}
 }
 
 /* The content of a frame that is too large for a ring goes into a descriptor of its own; -1: none to be had. */

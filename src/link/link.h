@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "kernel/message.h"
+#include "link/bulk.h"
 #include "link/node.h"
 #include "link/ring.h"
 #include "link/table.h"
@@ -61,10 +62,12 @@ struct link {
 
 	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
 	size_t backlog_bytes;
-	uint32_t urgent_tail; /* ring.tail when the socket was last used to wake the peer */
-	bool is_broken;	      /* the peer broke the rules; the poller ends the link */
+	atomic_bool has_backlog; /* the list is not empty: for a look without the lock */
+	uint32_t urgent_tail;	 /* ring.tail when the socket was last used to wake the peer */
+	bool is_broken;		 /* the peer broke the rules; the poller ends the link */
 
-	int *fds; /* descriptors that came, oldest first: a queue */
+	struct bulk bulk; /* poller's */
+	int *fds;	  /* descriptors that came, oldest first: a queue */
 	uint32_t n_fds, first_fd, fds_capacity;
 
 	uint32_t n_meetings; /* offers and tickets by this giver that wait for each other */
@@ -89,6 +92,11 @@ bool link_is_expected_locked(uint64_t node_id);
 /* Sends a frame (in private memory, its size set), with descriptors, which it takes. Never blocks and never fails: what
  * finds no room waits in the backlog. On a link that is over it goes nowhere. Wakes the peer as needed. */
 void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds);
+/* Sends memory in pieces before the frames that come after it; takes it. */
+void link_send_memory_locked(struct link *link, struct memory *m);
+/* More waits for room than a ring holds: the caller, who holds no lock, helps to send it for as long as that goes on. */
+bool link_is_behind_locked(const struct link *link);
+void link_help(struct link *link);
 /* Something may have made room. */
 void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */

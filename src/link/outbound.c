@@ -180,10 +180,10 @@ static void write_item(struct writer *w, struct link *link, struct item *item)
 	if (item->kind != ITEM_MEMORY)
 		return;
 	wire.size = item->memory.size;
-	wire.form = bulk_is_large(wire.size) ? MEMORY_DESCRIPTOR : MEMORY_INLINE;
+	wire.form = bulk_is_large(wire.size) ? MEMORY_STREAMED : MEMORY_INLINE;
 	memcpy(writer_add(w, sizeof wire), &wire, sizeof wire);
-	if (wire.form == MEMORY_DESCRIPTOR) {
-		writer_add_fd(w, bulk_take(&item->memory));
+	if (wire.form == MEMORY_STREAMED) {
+		link_send_memory_locked(link, &item->memory);
 		return;
 	}
 	if (wire.size)
@@ -258,15 +258,28 @@ void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 void outbound_transmit(struct message *m)
 {
 	struct port *port = m->dest.port;
+	struct link *behind = NULL;
 	bool is_sent = false;
 
 	lock_take(&node.lock);
 	if (port_is_proxy(port)) {
+		struct link *link = port->proxy->link;
+
 		is_sent = true;
 		if (!migrate_keep_back_locked(m))
 			outbound_send_to_proxy_locked(port->proxy, m);
+		if (__builtin_expect(link_is_behind_locked(link), 0)) {
+			behind = link;
+			link_ref_locked(behind);
+		}
 	}
 	lock_drop(&node.lock);
 	if (!is_sent)
 		send_always(m); /* it has died, or has come home */
+	if (!behind)
+		return;
+	link_help(behind);
+	lock_take(&node.lock);
+	link_unref_locked(behind);
+	lock_drop(&node.lock);
 }

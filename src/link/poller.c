@@ -167,7 +167,9 @@ static void hot_set_attended(bool is_attended)
 static bool hot_have_more(void)
 {
 	list_for_each(link, &poller.hot, struct link, hot_link)
-		if (ring_has_more(&link->ring))
+		if (ring_has_more(&link->ring) ||
+		    (__builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0) &&
+		     ring_has_new_room(&link->ring)))
 			return true;
 	return false;
 }
@@ -181,7 +183,7 @@ static bool drain_hot(void)
 	list_for_each(link, &poller.hot, struct link, hot_link) {
 		if (ring_has_more(&link->ring))
 			has_any |= drain_link(link);
-		else if (__builtin_expect(!list_is_empty(&link->backlog), 0)) {
+		else if (__builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0)) {
 			lock_take(&node.lock);
 			link_flush_locked(link);
 			lock_drop(&node.lock);
@@ -211,7 +213,7 @@ static void service_doorbell(struct link *link)
 	if (link->state != LINK_LIVE)
 		return;
 	link_make_hot(link);
-	if (drain_link(link) || list_is_empty(&link->backlog))
+	if (drain_link(link) || !atomic_load_explicit(&link->has_backlog, memory_order_relaxed))
 		return;
 	lock_take(&node.lock);
 	link_flush_locked(link);

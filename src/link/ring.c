@@ -140,12 +140,12 @@ static uint32_t ring_padding(struct ring *ring, uint32_t size)
 	return 0;
 }
 
-bool ring_put(struct ring *ring, const void *frame, uint32_t size)
+bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size)
 {
-	unsigned char *data = ring_data(ring->own);
-	uint32_t padding = ring_padding(ring, size);
+	unsigned char *data = ring_data(ring->own), *at;
+	uint32_t size = head_size + ((rest_size + 7) & ~7u), padding = ring_padding(ring, size);
 
-	assert(size % 8 == 0 && size >= sizeof(struct frame) && size <= RING_FRAME_MAX);
+	assert(head_size % 8 == 0 && head_size >= sizeof(struct frame) && size <= RING_FRAME_MAX);
 	if (!ring_has_room(ring, padding + size) && !ring_wait_for_room(ring, padding + size))
 		return false;
 	if (padding) {
@@ -154,11 +154,19 @@ bool ring_put(struct ring *ring, const void *frame, uint32_t size)
 		memcpy(data + ring->tail % RING_SIZE, &pad, sizeof pad);
 		ring->tail += padding;
 	}
-	memcpy(data + ring->tail % RING_SIZE, frame, size); /* P1 */
+	at = data + ring->tail % RING_SIZE;
+	memcpy(at, head, head_size); /* P1 */
+	if (rest_size)
+		memcpy(at + head_size, rest, rest_size);
 	ring->tail += size;
 	atomic_store_explicit(&ring->own->cpu, cpu_current(), memory_order_relaxed);
 	atomic_store_explicit(&ring->own->tail, ring->tail, memory_order_release); /* P2 */
 	return true;
+}
+
+bool ring_put(struct ring *ring, const void *frame, uint32_t size)
+{
+	return ring_put_parts(ring, frame, size, NULL, 0);
 }
 
 enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency)

@@ -77,6 +77,13 @@ void ring_deinit(struct ring *ring);
 
 /* Puts a frame of @size bytes, at most RING_FRAME_MAX. False: no room; is_full is set, and the other end will ring. */
 bool ring_put(struct ring *ring, const void *frame, uint32_t size);
+/* The same of a frame in two parts, of which the first has a size that is a multiple of 8; the second is padded to that. */
+bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size);
+/* The other end has taken something since we last looked. */
+static inline bool ring_has_new_room(const struct ring *ring)
+{
+	return ring->other && atomic_load_explicit(&ring->other->head, memory_order_relaxed) != ring->known_head;
+}
 /* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
  * or even if nobody there attends. */
 enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_HIGH };
