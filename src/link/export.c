@@ -205,15 +205,15 @@ struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *once
 	return port;
 }
 
-/* All that the limit allows has come, so threads of the other end may be waiting to hear of room; or even more, so somebody
- * there wants to be notified of it. */
+/* Somebody there wants to be notified of a message; or all that the limit allows has come, so threads of the other end may
+ * be waiting to hear of room. */
 static enum urgency export_received_urgency_locked(const struct export *x)
 {
 	uint32_t n_there = x->arrived - x->told, limit = x->port->qlimit;
 
-	if (n_there < limit)
-		return URGENCY_NONE;
-	return n_there == limit ? URGENCY_NORMAL : URGENCY_HIGH;
+	if ((int32_t)(x->awaited - x->told) > 0)
+		return URGENCY_HIGH;
+	return n_there < limit ? URGENCY_NONE : URGENCY_NORMAL;
 }
 
 /* Whether the other end is to hear how much room there is: at once if it may be waiting for it, else when half of it has been
@@ -225,13 +225,15 @@ static bool export_has_to_tell_locked(const struct export *x)
 	return n > 0 && (export_received_urgency_locked(x) || 2 * n >= x->port->qlimit);
 }
 
-void export_note_arrival_locked(struct export *x, struct message *m)
+void export_note_arrival_locked(struct export *x, struct message *m, bool is_awaited)
 {
 	bool has_to_tell;
 
 	m->origin = x;
 	lock_take(&x->port->lock);
 	x->arrived++;
+	if (is_awaited)
+		x->awaited = x->arrived;
 	has_to_tell = export_has_to_tell_locked(x);
 	lock_drop(&x->port->lock);
 	if (has_to_tell)

@@ -34,6 +34,7 @@ struct export
 	uint32_t index;
 	uint32_t sends, onces;		  /* units */
 	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
+	uint32_t awaited;		  /* the last of them of which somebody there wants to hear [port] */
 	uint32_t told_limit;		  /* of the port's queue */
 	/* migrate.h: a relay, because the port is elsewhere now; the other end has been told so under this ticket, which has
 	 * been deposited; or it is itself where the port is now, and the units are not ours any more */
@@ -68,8 +69,8 @@ void export_check_unused_locked(struct export *x);
 void export_leave_locked(struct export *x);
 void export_discard_locked(struct export *x);
 
-/* A message from the other end is about to be queued. */
-void export_note_arrival_locked(struct export *x, struct message *m);
+/* A message from the other end is about to be queued. @is_awaited: somebody there waits for it to leave the queue. */
+void export_note_arrival_locked(struct export *x, struct message *m, bool is_awaited);
 /* [port]: remote_ops.note_received_locked() */
 void export_note_received_locked(struct export *x);
 /* [port]: remote_ops.note_limit_locked() */

@@ -85,6 +85,7 @@ enum {
 	MESSAGE_HAS_DESCRIPTOR = 2, /* the message's own attachment is the next descriptor */
 	MESSAGE_IS_REQUEST =
 		4, /* a notification asked for of a port that is moving: its id, its right as reply right */
+	MESSAGE_IS_AWAITED = 8, /* forced into a full queue: I want to hear at once when it has left it */
 };
 
 /* FRAME_MESSAGE. The reply right follows, then for each item of a complex body its rights, then its memory; then the

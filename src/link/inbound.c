@@ -254,7 +254,7 @@ static bool take_dest_locked(struct link *from, const struct frame_message *f, s
 		m->is_circular = ++m->n_hops == 0;
 		export_tell_received_locked(x, 1);
 	} else {
-		export_note_arrival_locked(x, m);
+		export_note_arrival_locked(x, m, f->flags & MESSAGE_IS_AWAITED);
 	}
 	export_check_unused_locked(x);
 	return true;

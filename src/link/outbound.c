@@ -199,7 +199,8 @@ void outbound_send_locked(struct link *link, uint32_t index, enum urgency urgenc
 		.header.type = FRAME_MESSAGE,
 		.index = index,
 		.kind = (uint8_t)m->dest.kind,
-		.flags = (m->is_complex ? MESSAGE_IS_COMPLEX : 0) | (m->is_request ? MESSAGE_IS_REQUEST : 0),
+		.flags = (uint8_t)((m->is_complex ? MESSAGE_IS_COMPLEX : 0) | (m->is_request ? MESSAGE_IS_REQUEST : 0) |
+				   (m->accept ? MESSAGE_IS_AWAITED : 0)),
 		.n_hops = m->n_hops,
 		.bits = MACH_MSGH_BITS_OTHER(m->header.msgh_bits),
 		.id = m->header.msgh_id,
@@ -248,8 +249,8 @@ void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 	enum right_kind kind = m->dest.kind;
 
 	migrate_move_out_locked(proxy->link, m);
-	proxy_count_sent_locked(proxy, m);
 	outbound_send_locked(proxy->link, proxy->index, proxy->is_object ? URGENCY_HIGH : URGENCY_NORMAL, m);
+	proxy_count_sent_locked(proxy, m);
 	m->dest.port = NULL;
 	proxy_use_locked(proxy, kind);
 	message_free(m);

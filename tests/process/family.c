@@ -504,7 +504,14 @@ static void spawn(struct process *p, mach_port_t mail)
 		close(theirs[i]);
 }
 
-struct process *process_start_alone(void)
+static void take_balances(void)
+{
+	for (unsigned i = 0; i < n_processes; i++)
+		if (!processes[i].has_ended)
+			process_take_balance(&processes[i]);
+}
+
+static struct process *process_begin(void)
 {
 	struct process *p = &processes[n_processes];
 
@@ -517,9 +524,17 @@ struct process *process_start_alone(void)
 	return p;
 }
 
+struct process *process_start_alone(void)
+{
+	struct process *p = process_begin();
+
+	take_balances();
+	return p;
+}
+
 struct process *process_start(void)
 {
-	struct process *p = process_start_alone();
+	struct process *p = process_begin();
 
 	for (unsigned i = 1; i < p->number; i++) {
 		struct process *other = &processes[i];
@@ -529,6 +544,7 @@ struct process *process_start(void)
 		p->mail_to[i] = give(self, self->mail_to[i], MACH_MSG_TYPE_COPY_SEND, p);
 		other->mail_to[p->number] = give(self, self->mail_to[p->number], MACH_MSG_TYPE_COPY_SEND, other);
 	}
+	take_balances();
 	return p;
 }
 
@@ -605,8 +621,6 @@ int family_setup(void **state)
 	do_measure(&balance_alone);
 	while (n_processes <= n)
 		process_start();
-	for (unsigned i = 0; i < n_processes; i++)
-		process_take_balance(&processes[i]);
 	return 0;
 }
 

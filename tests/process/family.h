@@ -44,6 +44,8 @@ extern struct process *const self;
 
 /* ---- life */
 
+/* What is there when the last process has been started is what is to be there at the end: start them first. */
+
 /* One that has mail with everybody there is. */
 struct process *process_start(void);
 /* One that has it with this process only: it has no link to the others, nor they to it. */
