@@ -22,7 +22,7 @@
 #define CHUNK (1u << 20)
 
 struct walk {
-	mach_port_t root;
+	mach_port_t root, boss;
 	int root_fd;
 	char real_root[PATH_MAX]; /* where the root really is, to tell whether a link stays beneath it */
 	char path[PATH_MAX];	  /* what is being looked at, from the root */
@@ -42,6 +42,8 @@ __attribute__((format(printf, 2, 3))) static void differs(struct walk *w, const 
 {
 	va_list arguments;
 
+	if (w->tally->server_died)
+		return; /* of course it differs */
 	w->tally->differences++;
 	flockfile(stderr);
 	fprintf(stderr, "portfs: %s differs: ", w->path);
@@ -50,6 +52,22 @@ __attribute__((format(printf, 2, 3))) static void differs(struct walk *w, const 
 	va_end(arguments);
 	fputc('\n', stderr);
 	funlockfile(stderr);
+}
+
+/* After each call: it counts, and if nobody is there to answer any more, that is what counts. */
+static kern_return_t answered(struct walk *w, kern_return_t kr)
+{
+	w->tally->n_rpcs++;
+	w->tally->server_died |= client_server_died(kr);
+	return kr;
+}
+
+static int is_over(struct walk *w)
+{
+	mach_port_type_t type;
+
+	return w->tally->server_died || mach_port_type(mach_task_self(), w->boss, &type) ||
+	       !(type & MACH_PORT_TYPE_SEND);
 }
 
 /* Data from a reply: in the walk's room, or in pages to be freed. */
@@ -61,9 +79,8 @@ static void release_data(struct walk *w, char *bytes, mach_msg_type_number_t n)
 
 static kern_return_t lookup(struct walk *w, mach_port_t directory, const char *path, mach_port_t *file, uint32_t *kind)
 {
-	kern_return_t kr = portfs_lookup(directory, path, file, kind);
+	kern_return_t kr = answered(w, portfs_lookup(directory, path, file, kind));
 
-	w->tally->n_rpcs++;
 	w->tally->rights_got += kr == KERN_SUCCESS;
 	return kr;
 }
@@ -83,9 +100,8 @@ static void check_stat(struct walk *w, mach_port_t file, int fd)
 {
 	portfs_stat_t remote;
 	struct stat local;
-	kern_return_t kr = portfs_stat(file, &remote);
+	kern_return_t kr = answered(w, portfs_stat(file, &remote));
 
-	w->tally->n_rpcs++;
 	if (kr || fstat(fd, &local) < 0) {
 		differs(w, "stat: %s", kr ? portfs_error_string(kr) : strerror(errno));
 		return;
@@ -128,8 +144,7 @@ static void check_contents(struct walk *w, mach_port_t file, int fd)
 	do {
 		bytes = w->room;
 		n = sizeof w->room;
-		kr = portfs_read(file, offset, CHUNK, &bytes, &n);
-		w->tally->n_rpcs++;
+		kr = answered(w, portfs_read(file, offset, CHUNK, &bytes, &n));
 		if (kr) {
 			if (pread(fd, w->local, 1, (off_t)offset) >= 0 || errno != portfs_errno(kr))
 				differs(w, "read: %s", portfs_error_string(kr));
@@ -298,7 +313,7 @@ static size_t check_entries(struct walk *w, const struct both *d, const char *en
 	const char *at = entries, *end = entries + size;
 	size_t length = strlen(w->path), n = 0;
 
-	for (; at < end && memchr(at, 0, (size_t)(end - at)); at += strlen(at) + 1, n++) {
+	for (; !is_over(w) && at < end && memchr(at, 0, (size_t)(end - at)); at += strlen(at) + 1, n++) {
 		int fits = snprintf(w->path + length, sizeof w->path - length, "%s%s", length ? "/" : "", at + 1);
 
 		if (at[0] && (size_t)fits < sizeof w->path - length)
@@ -307,7 +322,7 @@ static size_t check_entries(struct walk *w, const struct both *d, const char *en
 			differs(w, "an entry without kind, or too deep to look at");
 		w->path[length] = 0;
 	}
-	if (at != end)
+	if (at != end && !is_over(w))
 		differs(w, "the last entry has no end");
 	return n;
 }
@@ -332,10 +347,9 @@ static int check_directory(struct walk *w, const struct both *d)
 {
 	mach_msg_type_number_t size = sizeof w->room;
 	char *entries = w->room, *copy;
-	kern_return_t kr = portfs_readdir(d->port, &entries, &size);
+	kern_return_t kr = answered(w, portfs_readdir(d->port, &entries, &size));
 	size_t n;
 
-	w->tally->n_rpcs++;
 	if (kr) {
 		differs(w, "readdir: %s", portfs_error_string(kr));
 		return -1;
@@ -354,7 +368,7 @@ static int check_directory(struct walk *w, const struct both *d)
 	}
 	n = check_entries(w, d, copy, size);
 	free(copy);
-	if (n != count_local(d->fd))
+	if (n != count_local(d->fd) && !is_over(w))
 		differs(w, "the server knows %zu entries, the file system %zu", n, count_local(d->fd));
 	return 0;
 }
@@ -378,8 +392,7 @@ static void check_watched(struct walk *w)
 		differs(w, "the root: %s", portfs_error_string(kr));
 		return;
 	}
-	kr = portfs_watch(top.port, w->listener.port, MACH_MSG_TYPE_MAKE_SEND);
-	w->tally->n_rpcs++;
+	kr = answered(w, portfs_watch(top.port, w->listener.port, MACH_MSG_TYPE_MAKE_SEND));
 	if (kr)
 		differs(w, "watching the root: %s", portfs_error_string(kr));
 	check_directory(w, &top);
@@ -387,13 +400,14 @@ static void check_watched(struct walk *w)
 	listener_poll(&w->listener);
 }
 
-void check_tree(mach_port_t root, const char *path, struct tally *tally)
+void check_tree(mach_port_t root, mach_port_t boss, const char *path, struct tally *tally)
 {
 	struct walk *w = calloc(1, sizeof *w);
 	kern_return_t kr = KERN_RESOURCE_SHORTAGE;
 
 	if (w) {
 		w->root = root;
+		w->boss = boss;
 		w->tally = tally;
 		w->local = malloc(CHUNK);
 		w->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -46,16 +46,24 @@ const char *portfs_error_string(kern_return_t kr)
 	}
 }
 
-static int complain(const char *path, kern_return_t kr)
+/* The request finds no port, or the server dies with the right to answer it. */
+int client_server_died(kern_return_t kr)
 {
-	fprintf(stderr, "portfs: %s: %s\n", path, portfs_error_string(kr));
-	return 1;
+	return kr == MACH_SEND_INVALID_DEST || kr == MIG_SERVER_DIED;
+}
+
+int client_complain(const char *what, kern_return_t kr)
+{
+	int died = client_server_died(kr);
+
+	fprintf(stderr, "portfs: %s: %s\n", what, died ? "the server has died" : portfs_error_string(kr));
+	return died ? SERVER_DIED : FAILED;
 }
 
 static int output_failed(void)
 {
 	perror("portfs: cannot write the output");
-	return 1;
+	return FAILED;
 }
 
 /* The send right that this returns is the open file. */
@@ -65,9 +73,9 @@ static int open_path(mach_port_t root, const char *path, mach_port_t *file)
 	kern_return_t kr;
 
 	if (strlen(path) >= PORTFS_PATH_MAX)
-		return complain(path, PORTFS_ERROR(ENAMETOOLONG));
+		return client_complain(path, PORTFS_ERROR(ENAMETOOLONG));
 	kr = portfs_lookup(root, path, file, &kind);
-	return kr ? complain(path, kr) : 0;
+	return kr ? client_complain(path, kr) : ALL_WELL;
 }
 
 /* And this is what closing is. */
@@ -82,23 +90,23 @@ int client_cat(mach_port_t root, const char *path)
 	mach_port_t file;
 	struct data data;
 	kern_return_t kr;
-	int failed;
+	int failed = open_path(root, path, &file);
 
-	if (open_path(root, path, &file))
-		return 1;
+	if (failed)
+		return failed;
 	do {
 		data_init(&data);
 		kr = portfs_read(file, offset, CHUNK, &data.bytes, &data.n);
 		if (kr) {
 			close_file(file);
-			return complain(path, kr);
+			return client_complain(path, kr);
 		}
 		offset += data.n;
 		failed = fwrite(data.bytes, 1, data.n, stdout) < data.n;
 		data_deinit(&data);
 	} while (data.n && !failed);
 	close_file(file);
-	return failed ? output_failed() : 0;
+	return failed ? output_failed() : ALL_WELL;
 }
 
 static int by_entry_name(const void *a, const void *b)
@@ -118,7 +126,7 @@ static int print_entries(const char *entries, size_t size)
 
 	if (!sorted) {
 		perror("portfs");
-		return 1;
+		return FAILED;
 	}
 	for (const char *at = entries; at < entries + size && memchr(at, 0, (size_t)(entries + size - at));
 	     at += strlen(at) + 1)
@@ -134,7 +142,7 @@ static int print_entries(const char *entries, size_t size)
 		failed |= fputc('\n', stdout) < 0;
 	}
 	free(sorted);
-	return failed ? output_failed() : 0;
+	return failed ? output_failed() : ALL_WELL;
 }
 
 int client_ls(mach_port_t root, const char *path)
@@ -142,15 +150,15 @@ int client_ls(mach_port_t root, const char *path)
 	struct data entries;
 	mach_port_t file;
 	kern_return_t kr;
-	int result;
+	int result = open_path(root, path, &file);
 
-	if (open_path(root, path, &file))
-		return 1;
+	if (result)
+		return result;
 	data_init(&entries);
 	kr = portfs_readdir(file, &entries.bytes, &entries.n);
 	close_file(file);
 	if (kr)
-		return complain(path, kr);
+		return client_complain(path, kr);
 	result = print_entries(entries.bytes, entries.n);
 	data_deinit(&entries);
 	return result;
@@ -165,13 +173,14 @@ int client_stat(mach_port_t root, const char *path)
 	kern_return_t kr;
 	struct tm tm;
 	time_t mtime;
+	int failed = open_path(root, path, &file);
 
-	if (open_path(root, path, &file))
-		return 1;
+	if (failed)
+		return failed;
 	kr = portfs_stat(file, &st);
 	close_file(file);
 	if (kr)
-		return complain(path, kr);
+		return client_complain(path, kr);
 	mtime = (time_t)portfs_u64(st.mtime);
 	if (gmtime_r(&mtime, &tm))
 		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -180,14 +189,20 @@ int client_stat(mach_port_t root, const char *path)
 		   (unsigned long long)portfs_u64(st.size), (unsigned long long)portfs_u64(st.inode), when,
 		   st.mtime_ns) < 0)
 		return output_failed();
-	return 0;
+	return ALL_WELL;
 }
 
 struct watching {
 	struct listener listener;
 	unsigned long n_heard;
-	int gone, failed;
+	int gone, failed, is_alone;
 };
+
+/* The right that the server had to our port is gone, and we have not closed the file: then the server is. */
+static void note_alone(struct listener *listener)
+{
+	((struct watching *)listener)->is_alone = 1;
+}
 
 static void print_change(struct listener *listener, unsigned int changes, const char *name)
 {
@@ -202,24 +217,32 @@ static void print_change(struct listener *listener, unsigned int changes, const 
 	w->failed |= printf("%s\n", name) < 0 || fflush(stdout) != 0;
 }
 
+static int is_watched_enough(const struct watching *w, unsigned long n_changes)
+{
+	return w->gone || w->failed || w->is_alone || (n_changes && w->n_heard >= n_changes);
+}
+
 int client_watch(mach_port_t root, const char *path, unsigned long n_changes)
 {
-	struct watching w = { .listener.changed = print_change };
+	struct watching w = { .listener = { .changed = print_change, .alone = note_alone } };
 	mach_port_t file;
 	kern_return_t kr;
+	int failed = open_path(root, path, &file);
 
-	if (open_path(root, path, &file))
-		return 1;
+	if (failed)
+		return failed;
 	kr = listener_init(&w.listener);
 	if (kr == KERN_SUCCESS) {
 		/* A send right for the server, made on the spot from our receive right. */
 		kr = portfs_watch(file, w.listener.port, MACH_MSG_TYPE_MAKE_SEND);
-		while (kr == KERN_SUCCESS && !w.gone && !w.failed && (!n_changes || w.n_heard < n_changes))
+		while (kr == KERN_SUCCESS && !is_watched_enough(&w, n_changes))
 			kr = listener_wait(&w.listener);
 		listener_deinit(&w.listener);
 	}
 	close_file(file);
+	if (kr == KERN_SUCCESS && w.is_alone)
+		kr = MIG_SERVER_DIED;
 	if (kr)
-		return complain(path, kr);
-	return w.failed ? output_failed() : 0;
+		return client_complain(path, kr);
+	return w.failed ? output_failed() : ALL_WELL;
 }

@@ -2,7 +2,9 @@
 #include "listener.h"
 
 #include <mach.h>
+#include <string.h>
 
+#include "check.h"
 #include "portfs_event_server.h"
 
 #define MESSAGE_MAX 1024
@@ -26,12 +28,38 @@ kern_return_t hear_portfs_changed(portfs_hearer_t listener, uint32_t changes, co
 	return KERN_SUCCESS;
 }
 
-kern_return_t hear_portfs_ready(portfs_hearer_t listener, kern_return_t result, mach_port_t root)
+kern_return_t hear_portfs_report(portfs_hearer_t listener, const portfs_tally_t bytes)
 {
-	if (!listener || !listener->ready)
+	struct tally tally;
+
+	if (!listener || !listener->report)
 		return KERN_INVALID_ARGUMENT;
-	listener->ready(listener, result, root);
+	memcpy(&tally, bytes, sizeof tally); /* they may lie where no 64-bit number should */
+	listener->report(listener, &tally);
 	return KERN_SUCCESS;
+}
+
+/* The kernel's notification, too: no-senders. Whoever can forge it only says of himself that he has no more to say. */
+static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	portfs_hearer_t listener;
+
+	if (request->msgh_id != MACH_NOTIFY_NO_SENDERS)
+		return portfs_event_server(request, reply);
+	listener = hearer_from_payload(request->msgh_protected_payload);
+	if (listener->alone)
+		listener->alone(listener);
+	((mig_reply_header_t *)reply)->RetCode = KERN_SUCCESS;
+	return TRUE;
+}
+
+/* As soon as somebody has been given a right to send here, and nobody has one any more. */
+static kern_return_t request_no_senders(mach_port_t port)
+{
+	mach_port_t previous;
+
+	return mach_port_request_notification(mach_task_self(), port, MACH_NOTIFY_NO_SENDERS, 1, port,
+					      MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
 }
 
 kern_return_t listener_init(struct listener *listener)
@@ -41,6 +69,8 @@ kern_return_t listener_init(struct listener *listener)
 	if (kr)
 		return kr;
 	kr = mach_port_set_protected_payload(mach_task_self(), listener->port, (unsigned long)listener);
+	if (kr == KERN_SUCCESS && listener->alone)
+		kr = request_no_senders(listener->port);
 	if (kr)
 		listener_deinit(listener);
 	return kr;
@@ -53,11 +83,11 @@ void listener_deinit(struct listener *listener)
 
 kern_return_t listener_wait(struct listener *listener)
 {
-	return mach_msg_server_once(portfs_event_server, MESSAGE_MAX, listener->port);
+	return mach_msg_server_once(demux, MESSAGE_MAX, listener->port);
 }
 
 void listener_poll(struct listener *listener)
 {
 	/* The server loop goes on until there is an error, and "nothing came in no time" is one. */
-	mach_msg_server_timeout(portfs_event_server, MESSAGE_MAX, listener->port, MACH_RCV_TIMEOUT, 0);
+	mach_msg_server_timeout(demux, MESSAGE_MAX, listener->port, MACH_RCV_TIMEOUT, 0);
 }

@@ -6,12 +6,15 @@
 #include <mach/port.h>
 #include <stdint.h>
 
-/* A port on which a program hears what a server tells of its own accord (portfs_event.defs), and what to do then.
- * One of the functions may be NULL: such messages are refused, and what they bring is destroyed. */
+struct tally;
+
+/* A port on which a program hears what others tell it of their own accord (portfs_event.defs), and what to do then.
+ * A function that is NULL: such messages are refused. */
 typedef struct listener {
 	mach_port_t port; /* the receive right; carries the listener's address as its payload */
 	void (*changed)(struct listener *listener, unsigned int changes, const char *name);
-	void (*ready)(struct listener *listener, kern_return_t result, mach_port_t root); /* root: taken */
+	void (*report)(struct listener *listener, const struct tally *tally);
+	void (*alone)(struct listener *listener); /* nobody is left who could tell anything: once, after all else */
 } * portfs_hearer_t;
 
 /* Fill in the functions first. listener_deinit() ends the port, and with it every right to it. */

@@ -35,6 +35,7 @@ kern_return_t names_init(struct names *names)
 	kern_return_t kr;
 
 	*names = (struct names){ 0 };
+	mig_dealloc_reply_port(mig_get_reply_port());
 	kr = mach_port_names(mach_task_self(), &list, &names->n, &types, &n_types);
 	if (kr)
 		return kr;
@@ -61,6 +62,14 @@ static void tell(const char *who, const char *what, const struct name *name)
 	fputc('\n', stderr);
 }
 
+/* A send right that died meanwhile is a dead name with as many references. */
+static int is_same(const struct name *then, const struct name *now)
+{
+	if (then->type == MACH_PORT_TYPE_SEND && now->type == MACH_PORT_TYPE_DEAD_NAME)
+		return then->refs[MACH_PORT_RIGHT_SEND] == now->refs[MACH_PORT_RIGHT_DEAD_NAME];
+	return memcmp(then, now, sizeof *now) == 0;
+}
+
 /* Both lists are sorted: walk them side by side. */
 static unsigned int compare(const struct names *then, const struct names *now, const char *who)
 {
@@ -77,7 +86,7 @@ static unsigned int compare(const struct names *then, const struct names *now, c
 		if (order < 0) {
 			tell(who, "has lost", &then->list[i]);
 			differences++;
-		} else if (order > 0 || memcmp(&then->list[i], &now->list[j], sizeof *now->list) != 0) {
+		} else if (order > 0 || !is_same(&then->list[i], &now->list[j])) {
 			tell(who, "has left over", &now->list[j]);
 			differences++;
 		}
@@ -92,7 +101,6 @@ unsigned int names_left(const struct names *then, const char *who)
 	unsigned int differences;
 	struct names now;
 
-	mig_dealloc_reply_port(mig_get_reply_port());
 	if (names_init(&now))
 		return 1;
 	differences = compare(then, &now, who);

@@ -12,6 +12,7 @@
 #define PORTFS_NAME_MAX	  256
 #define PORTFS_EVENTS_MAX 4096
 #define PORTFS_READ_MAX	  (16u << 20) /* what one portfs_read() returns at most */
+#define PORTFS_TALLY_SIZE 96
 
 typedef char portfs_path_t[PORTFS_PATH_MAX];
 typedef const char *const_portfs_path_t;
@@ -20,6 +21,7 @@ typedef const char *const_portfs_name_t;
 typedef char *portfs_data_t;
 typedef const char *const_portfs_data_t;
 typedef char portfs_events_t[PORTFS_EVENTS_MAX];
+typedef char portfs_tally_t[PORTFS_TALLY_SIZE];
 
 enum portfs_kind {
 	PORTFS_FILE = 1,

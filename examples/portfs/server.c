@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "beneath.h"
-#include "portfs_event.h"
 #include "portfs_host_server.h"
 #include "portfs_notify_server.h"
 #include "portfs_server.h"
@@ -25,7 +24,8 @@ struct server {
 	struct object control;
 	mach_port_t set; /* the control port and every file's port: the one thing the thread waits for */
 	struct watcher watcher;
-	unsigned int n_files; /* open, the root included */
+	struct file *files; /* open, the root included */
+	int is_stopping;
 	uint64_t n_opened, n_closed, n_refused, n_requests;
 };
 
@@ -91,6 +91,22 @@ static kern_return_t request_no_senders(struct file *file)
 	return kr;
 }
 
+static void file_link(struct server *server, struct file *file)
+{
+	file->next = server->files;
+	file->link = &server->files;
+	if (file->next)
+		file->next->link = &file->next;
+	server->files = file;
+}
+
+static void file_unlink(struct file *file)
+{
+	*file->link = file->next;
+	if (file->next)
+		file->next->link = file->link;
+}
+
 /* fd: taken on success. The port has no send right yet. */
 static kern_return_t file_new(struct server *server, int fd, enum portfs_kind kind, struct file **out)
 {
@@ -111,20 +127,18 @@ static kern_return_t file_new(struct server *server, int fd, enum portfs_kind ki
 		free(file);
 		return kr;
 	}
-	server->n_files++;
+	file_link(server, file);
 	*out = file;
 	return KERN_SUCCESS;
 }
 
 static void file_free(struct file *file)
 {
-	struct server *server = file->object.server;
-
-	watch_remove_file(&server->watcher, file);
+	file_unlink(file);
+	watch_remove_file(&file->object.server->watcher, file);
 	object_deinit(&file->object);
 	close(file->fd);
 	free(file);
-	server->n_files--;
 }
 
 static enum portfs_kind kind_of_mode(mode_t mode)
@@ -166,6 +180,23 @@ static kern_return_t file_open(struct server *server, int place, struct file **o
 	return kr;
 }
 
+/* The file with its first send right, which is the caller's to move to a client. Made now and moved by the reply, not made by
+ * the reply: if the client is gone by then, the right is destroyed with the reply, and no-senders closes the file. A right
+ * that was never made would leave it open for good. Closes place. */
+static kern_return_t file_give(struct server *server, int place, struct file **out)
+{
+	kern_return_t kr = file_open(server, place, out);
+	mach_port_t port;
+
+	if (kr)
+		return kr;
+	port = (*out)->object.port;
+	kr = mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND);
+	if (kr)
+		file_free(*out);
+	return kr;
+}
+
 /* The routines of portfs.defs. An error consumes nothing: the server loop destroys what the request brought. */
 
 kern_return_t serve_portfs_lookup(portfs_object_t object, const_portfs_path_t path, mach_port_t *port, uint32_t *kind)
@@ -183,15 +214,7 @@ kern_return_t serve_portfs_lookup(portfs_object_t object, const_portfs_path_t pa
 	else if (directory->kind != PORTFS_DIRECTORY)
 		kr = PORTFS_ERROR(ENOTDIR);
 	else
-		kr = file_open(directory->object.server, beneath_open(directory->fd, path), &file);
-	/* Made here and moved by the reply, not made by the reply: if the client is gone by then, the right is destroyed with
-	 * the reply, and no-senders closes the file. A right that was never made would leave it open for good. */
-	if (kr == KERN_SUCCESS) {
-		kr = mach_port_insert_right(mach_task_self(), file->object.port, file->object.port,
-					    MACH_MSG_TYPE_MAKE_SEND);
-		if (kr)
-			file_free(file);
-	}
+		kr = file_give(directory->object.server, beneath_open(directory->fd, path), &file);
 	if (kr) {
 		directory->object.server->n_refused++;
 		return kr;
@@ -426,7 +449,7 @@ kern_return_t serve_portfs_status(portfs_object_t object, portfs_status_t *statu
 	return KERN_SUCCESS;
 }
 
-/* The control port: events, and the kernel's notifications. */
+/* The control port: events, signals, and the kernel's notifications. */
 
 kern_return_t serve_portfs_inotify(portfs_object_t object, const portfs_events_t events, mach_msg_type_number_t count)
 {
@@ -435,6 +458,16 @@ kern_return_t serve_portfs_inotify(portfs_object_t object, const portfs_events_t
 	if (!server || count > PORTFS_EVENTS_MAX)
 		return KERN_INVALID_ARGUMENT;
 	watch_events(&server->watcher, events, count);
+	return KERN_SUCCESS;
+}
+
+kern_return_t serve_portfs_stop(portfs_object_t object)
+{
+	struct server *server = server_of_control(object);
+
+	if (!server)
+		return KERN_INVALID_ARGUMENT;
+	server->is_stopping = 1;
 	return KERN_SUCCESS;
 }
 
@@ -506,7 +539,6 @@ static kern_return_t server_init(struct server *server)
 {
 	kern_return_t kr;
 
-	*server = (struct server){ 0 };
 	kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &server->set);
 	if (kr)
 		return kr;
@@ -525,19 +557,46 @@ no_control:
 	return kr;
 }
 
-static void server_deinit(struct server *server)
+kern_return_t server_new(const char *path, struct server **out, mach_port_t *root)
 {
+	struct server *server = calloc(1, sizeof *server);
+	struct file *file;
+	kern_return_t kr;
+
+	if (!server)
+		return KERN_RESOURCE_SHORTAGE;
+	kr = server_init(server);
+	if (kr) {
+		free(server);
+		return kr;
+	}
+	kr = file_give(server, open(path, O_PATH | O_CLOEXEC | O_DIRECTORY), &file);
+	if (kr) {
+		server_free(server);
+		return kr;
+	}
+	file->is_root = 1;
+	*root = file->object.port;
+	*out = server;
+	return KERN_SUCCESS;
+}
+
+void server_free(struct server *server)
+{
+	while (server->files)
+		file_free(server->files);
 	watcher_deinit(&server->watcher);
 	object_deinit(&server->control);
 	mach_port_mod_refs(mach_task_self(), server->set, MACH_PORT_RIGHT_PORT_SET, -1);
+	free(server);
 }
 
-/* Until no file is open any more, not even the root: then nobody is left who could ask for anything. */
-static kern_return_t server_loop(struct server *server)
+/* When no file is open any more, not even the root, nobody is left who could ask for anything. */
+kern_return_t server_loop(struct server *server)
 {
 	mach_msg_return_t mr;
 
-	while (server->n_files) {
+	while (server->files && !server->is_stopping) {
 		mr = mach_msg_server_once(demux, MESSAGE_MAX, server->set);
 		/* A message too large for us is its sender's mistake, and so is one whose reply cannot be delivered. */
 		if (mr == MACH_RCV_INVALID_NAME || mr == MACH_RCV_PORT_DIED)
@@ -546,36 +605,10 @@ static kern_return_t server_loop(struct server *server)
 	return KERN_SUCCESS;
 }
 
-static kern_return_t announce(kern_return_t result, mach_port_t root)
+void server_signals(sigset_t *signals)
 {
-	mach_port_t bootstrap = MACH_PORT_NULL;
-	kern_return_t kr = task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &bootstrap);
-
-	if (kr)
-		return kr;
-	kr = portfs_ready(bootstrap, result, root);
-	if (MACH_PORT_VALID(bootstrap))
-		mach_port_deallocate(mach_task_self(), bootstrap);
-	return kr;
-}
-
-kern_return_t server_run(const char *path)
-{
-	struct server server;
-	struct file *root = NULL;
-	kern_return_t kr = server_init(&server);
-
-	if (kr) {
-		announce(kr, MACH_PORT_NULL);
-		return kr;
-	}
-	kr = file_open(&server, open(path, O_PATH | O_CLOEXEC | O_DIRECTORY), &root);
-	if (kr == KERN_SUCCESS)
-		root->is_root = 1;
-	if (announce(kr, root ? root->object.port : MACH_PORT_NULL) && root)
-		file_free(root); /* nobody was told: nobody will come */
-	if (kr == KERN_SUCCESS)
-		kr = server_loop(&server);
-	server_deinit(&server);
-	return kr;
+	sigemptyset(signals);
+	sigaddset(signals, SIGHUP);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGTERM);
 }

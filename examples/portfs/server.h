@@ -4,6 +4,7 @@
 
 #include <mach/mach_types.h>
 #include <mach/port.h>
+#include <signal.h>
 
 #include "portfs_types.h"
 
@@ -27,15 +28,24 @@ portfs_object_t object_from_port(mach_port_t port);
 /* An open file: from lookup until the last send right to its port is gone. */
 struct file {
 	struct object object;
+	struct file *next, **link; /* in the server's list; link: what points here */
 	int fd;
 	enum portfs_kind kind;
 	int is_root; /* the server's own; not counted as opened by anyone */
 	unsigned int n_watches;
 };
 
-/* Serve the tree at path, in the calling task, until nobody holds a right to any of its files.
- * The task's bootstrap port is told first, with portfs_ready(), what came of it. Threads: one does everything, one more
- * only waits for inotify. Returns KERN_SUCCESS, or why it could not start or had to stop. */
-kern_return_t server_run(const char *path);
+/* A server of the tree at path, in the calling task. *root: a send right to its top, the caller's; requests may come from
+ * now on, and wait for server_loop(). Threads: all three from one; one more, its own, only waits for inotify and signals. */
+kern_return_t server_new(const char *path, struct server **server, mach_port_t *root);
+
+/* Serve, until nobody holds a right to any file, or a signal comes. Returns KERN_SUCCESS, or why it had to stop. */
+kern_return_t server_loop(struct server *server);
+
+/* Whoever still holds a right to a file has a dead name from now on. */
+void server_free(struct server *server);
+
+/* The signals that end a server, in the process that has blocked them before it made any thread. */
+void server_signals(sigset_t *signals);
 
 #endif

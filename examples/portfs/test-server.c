@@ -2,6 +2,7 @@
 /* A server stays well whatever its clients do: here they send what no stub would, and die at the wrong moment. */
 #include <mach.h>
 #include <portunus/task.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,50 +13,46 @@
 
 #include <cmocka.h>
 
-#include "listener.h"
 #include "portfs.h"
 #include "server.h"
 
 #define LOOKUP 42000
 #define N_LOST 200
 
+/* A server in a task of this process. */
 struct world {
-	struct listener listener; /* the server's bootstrap port */
 	task_t task;
 	pthread_t thread;
-	mach_port_t root;
+	sem_t is_ready;
+	mach_port_t theirs, root; /* a right to the root: as its task names it, and ours */
 };
 
 static void *serve(void *argument)
 {
-	(void)argument;
-	server_run("/");
+	struct world *w = argument;
+	struct server *server;
+	kern_return_t kr = server_new("/", &server, &w->theirs);
+
+	sem_post(&w->is_ready);
+	if (kr)
+		return NULL;
+	server_loop(server);
+	server_free(server);
 	return NULL;
-}
-
-static void ready(struct listener *listener, kern_return_t result, mach_port_t root)
-{
-	struct world *w = (struct world *)listener;
-
-	assert_int_equal(result, KERN_SUCCESS);
-	w->root = root;
 }
 
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
-	mach_port_t port;
+	mach_msg_type_name_t kind;
 
 	assert_non_null(w);
-	w->listener.ready = ready;
+	sem_init(&w->is_ready, 0, 0);
 	assert_int_equal(task_create(mach_task_self(), FALSE, &w->task), KERN_SUCCESS);
-	assert_int_equal(listener_init(&w->listener), KERN_SUCCESS);
-	port = w->listener.port;
-	assert_int_equal(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND), KERN_SUCCESS);
-	assert_int_equal(task_set_special_port(w->task, TASK_BOOTSTRAP_PORT, port), KERN_SUCCESS);
-	assert_int_equal(portunus_thread_create(w->task, &w->thread, serve, NULL), KERN_SUCCESS);
-	while (!w->root)
-		assert_int_equal(listener_wait(&w->listener), KERN_SUCCESS);
+	assert_int_equal(portunus_thread_create(w->task, &w->thread, serve, w), KERN_SUCCESS);
+	sem_wait(&w->is_ready);
+	assert_int_equal(mach_port_extract_right(w->task, w->theirs, MACH_MSG_TYPE_MOVE_SEND, &w->root, &kind),
+			 KERN_SUCCESS);
 	*state = w;
 	return 0;
 }
@@ -67,9 +64,9 @@ static int teardown(void **state)
 
 	mach_port_deallocate(mach_task_self(), w->root);
 	pthread_join(w->thread, NULL);
-	mach_port_destroy(mach_task_self(), w->listener.port);
 	task_terminate(w->task);
 	mach_port_deallocate(mach_task_self(), w->task);
+	sem_destroy(&w->is_ready);
 	free(w);
 	return 0;
 }

@@ -5,11 +5,13 @@
 #include <mach.h>
 #include <poll.h>
 #include <portunus/task.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,26 +20,51 @@
 
 #define INTEREST (IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVE | IN_MOVE_SELF | IN_DELETE_SELF)
 
+/* Sends on what inotify says, if it says anything. Returns 0 if there can be no more. */
+static int pass_events(struct watcher *w)
+{
+	_Alignas(struct inotify_event) char events[PORTFS_EVENTS_MAX];
+	ssize_t n = read(w->inotify, events, sizeof events);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	return n > 0 && portfs_inotify(w->sender, events, (mach_msg_type_number_t)n) == MACH_MSG_SUCCESS;
+}
+
+static int pass_signal(struct watcher *w)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(w->signals, &signal, sizeof signal) < 0)
+		return errno == EAGAIN || errno == EINTR;
+	return portfs_stop(w->sender) == MACH_MSG_SUCCESS;
+}
+
 /* The helper thread: the server's thread waits for messages, and a descriptor is no message. So this one waits for the
- * descriptor and sends what it reads. When the server is behind, the port's queue is full and the send waits. */
+ * descriptors and sends what it reads. When the server is behind, the port's queue is full and the send waits. */
 static void *watcher_thread(void *argument)
 {
 	struct watcher *w = argument;
-	_Alignas(struct inotify_event) char events[PORTFS_EVENTS_MAX];
-	struct pollfd fds[2] = { { .fd = w->inotify, .events = POLLIN }, { .fd = w->stop, .events = POLLIN } };
-	ssize_t n;
+	struct pollfd fds[3] = {
+		{ .fd = w->inotify, .events = POLLIN },
+		{ .fd = w->signals, .events = POLLIN },
+		{ .fd = w->stop, .events = POLLIN },
+	};
 
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return NULL;
-		if (fds[1].revents)
-			return NULL;
-		n = read(w->inotify, events, sizeof events);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n <= 0 || portfs_inotify(w->sender, events, (mach_msg_type_number_t)n) != MACH_MSG_SUCCESS)
-			return NULL;
-	}
+	do {
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+			break;
+	} while (!fds[2].revents && pass_events(w) && pass_signal(w));
+	return NULL;
+}
+
+/* Signals that the program has blocked; where it has not, they do what they always do. */
+static int open_signals(void)
+{
+	sigset_t signals;
+
+	server_signals(&signals);
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static kern_return_t watcher_start(struct watcher *w)
@@ -46,6 +73,9 @@ static kern_return_t watcher_start(struct watcher *w)
 
 	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->inotify < 0)
+		return PORTFS_ERROR(errno);
+	w->signals = open_signals();
+	if (w->signals < 0)
 		return PORTFS_ERROR(errno);
 	w->stop = eventfd(0, EFD_CLOEXEC);
 	if (w->stop < 0)
@@ -61,7 +91,7 @@ kern_return_t watcher_init(struct watcher *w, mach_port_t control)
 {
 	kern_return_t kr;
 
-	*w = (struct watcher){ .control = control, .inotify = -1, .stop = -1 };
+	*w = (struct watcher){ .control = control, .inotify = -1, .signals = -1, .stop = -1 };
 	kr = watcher_start(w);
 	if (kr) {
 		w->thread = 0;
@@ -85,6 +115,8 @@ void watcher_deinit(struct watcher *w)
 		mach_port_deallocate(mach_task_self(), w->sender);
 	if (w->inotify >= 0)
 		close(w->inotify);
+	if (w->signals >= 0)
+		close(w->signals);
 	if (w->stop >= 0)
 		close(w->stop);
 }

@@ -18,9 +18,9 @@ struct watch {
 };
 
 struct watcher {
-	mach_port_t control; /* the server's control port: events and dead-name notifications go there */
-	mach_port_t sender;  /* a send right to it, for the thread */
-	int inotify, stop;   /* descriptors; writing to stop ends the thread */
+	mach_port_t control;	    /* the server's control port: events and dead-name notifications go there */
+	mach_port_t sender;	    /* a send right to it, for the thread */
+	int inotify, signals, stop; /* descriptors; writing to stop ends the thread */
 	pthread_t thread;
 	struct watch *watches;
 };
