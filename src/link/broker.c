@@ -70,12 +70,11 @@ static bool broker_try(void)
 		return false;
 	lock_take(&node.lock);
 	link_ref_locked(link);
-	if (link->state != LINK_ENDED)
-		proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND,
-					  &broker.service);
+	proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND, &broker.service);
 	lock_drop(&node.lock);
 	broker.link = link;
-	(void)poller_await(is_greeted, link);
+	if (link_begin(link))
+		(void)poller_await(is_greeted, link);
 	if (link->state == LINK_LIVE)
 		return true;
 	broker_let_go();
@@ -142,6 +141,7 @@ static void server_accept(int fd)
 	export_grant_locked(x, &(struct right){ server.service, RIGHT_SEND });
 	export_tell_limit_locked(x);
 	lock_drop(&node.lock);
+	(void)link_begin(link);
 }
 
 static void server_tell(void)

@@ -70,9 +70,12 @@ bool family_adopt(int socket, pid_t pid, uint32_t number, struct right *rights, 
 	if (!link)
 		return false;
 	lock_take(&node.lock);
-	/* Even if it has ended meanwhile there is memory: nobody but us ends links that never were live. */
 	proxy_receive_unit_locked(proxy_of_wire_locked(link, &task), RIGHT_SEND, child);
 	lock_drop(&node.lock);
+	if (!link_begin(link)) {
+		right_destroy(child);
+		return false;
+	}
 	give(child, rights, n_rights);
 	remote_settle();
 	return true;
@@ -127,7 +130,8 @@ static void family_join_parent(void)
 	link_ref_locked(link);
 	export_task_locked(link, &task);
 	lock_drop(&node.lock);
-	(void)poller_await(is_set_up, link);
+	if (link_begin(link))
+		(void)poller_await(is_set_up, link);
 	lock_take(&node.lock);
 	link_unref_locked(link);
 	lock_drop(&node.lock);

@@ -108,18 +108,31 @@ struct link *link_new(int socket, enum link_role role, uint64_t peer_id)
 		return NULL;
 	}
 	link_init(link, socket, role, peer_id);
-	if (link_open(link) && poller_watch(link)) {
+	if (link_open(link)) {
 		lock_take(&node.lock);
 		list_append(&node.all_links, &link->node_link);
 		lock_drop(&node.lock);
-		/* A greeting that cannot be sent shows in the socket, too. */
-		(void)link_greet(link);
 		return link;
 	}
 	error = errno;
 	link_free(link);
 	errno = error;
 	return NULL;
+}
+
+bool link_begin(struct link *link)
+{
+	int error;
+
+	if (poller_watch(link)) {
+		/* A greeting that cannot be sent shows in the socket, too. */
+		(void)link_greet(link);
+		return true;
+	}
+	error = errno;
+	link_end(link);
+	errno = error;
+	return false;
 }
 
 void link_ref_locked(struct link *link)
@@ -534,6 +547,14 @@ bool link_read_socket(struct link *link)
 
 /* ---- introductions ------------------------------------------------------------------------------------------------ */
 
+static void link_begin_with(int socket, uint64_t peer_id)
+{
+	struct link *link = link_new(socket, LINK_TO_PEER, peer_id);
+
+	if (link)
+		(void)link_begin(link);
+}
+
 /* Of two nodes the one with the lower id decides which of several sockets becomes their link: the first. The other greets
  * on all, and on all but one the socket is closed. */
 void link_take_introduction(int socket, uint64_t peer_id)
@@ -546,7 +567,7 @@ void link_take_introduction(int socket, uint64_t peer_id)
 	if (is_known || peer_id == node.id)
 		close(socket);
 	else
-		(void)link_new(socket, LINK_TO_PEER, peer_id);
+		link_begin_with(socket, peer_id);
 }
 
 static int id_compare(const void *a, const void *b)

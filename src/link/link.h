@@ -75,8 +75,11 @@ struct link {
 	void *introduced;    /* tsearch() tree of node ids to which we introduced this peer */
 };
 
-/* A link over a connected socket, which it takes; greets the peer. NULL with errno, and the socket is closed. */
+/* A link over a connected socket, which it takes. NULL with errno, and the socket is closed. Nothing comes before
+ * link_begin(), so tables can be filled with what both ends know. */
 struct link *link_new(int socket, enum link_role role, uint64_t peer_id);
+/* Greets the peer. False with errno: it has ended already. */
+bool link_begin(struct link *link);
 /* An introduction: the other end of @socket is that node. Taken, unless there is a link to it already. */
 void link_take_introduction(int socket, uint64_t peer_id);
 /* Introduces two peers to each other, unless that was done before. */

@@ -13,7 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/kernel.h"
 #include "kernel/remote.h"
+#include "kernel/task.h"
 #include "kernel/thread.h"
 #include "kernel/watch.h"
 #include "link/inbound.h"
@@ -514,10 +516,9 @@ static bool background_wait(void)
 	return has_any;
 }
 
-static void *background(void *unused)
+static void *background(void *thread)
 {
-	(void)unused;
-	(void)thread_self();
+	thread_adopt(thread);
 	for (;;) {
 		if (background_wait())
 			background_serve();
@@ -530,17 +531,25 @@ static void *background(void *unused)
 
 static bool background_start(void)
 {
+	struct task *task = task_ref(kernel_root_task());
+	struct thread *self = thread_new(task);
 	sigset_t all, old;
 	pthread_t thread;
 	int error;
 
+	if (!self) {
+		task_unref(task);
+		errno = ENOMEM;
+		return false;
+	}
 	sigfillset(&all);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&thread, NULL, background, NULL);
+	error = pthread_create(&thread, NULL, background, self);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error) {
+		thread_discard(self);
 		errno = error;
 		return false;
 	}
