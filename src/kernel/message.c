@@ -68,7 +68,6 @@ static void message_init(struct message *m, uint32_t size)
 	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
 	m->origin = NULL;
-	m->n_hops = 0;
 	m->sent_by = SENDER_SELF;
 	m->fd = -1;
 	m->n_items = 0;

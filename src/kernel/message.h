@@ -74,7 +74,6 @@ struct message {
 	bool is_complex;  /* carries rights or out-of-line memory, be it none of them */
 	bool is_relayed;  /* by way of a node where its port had been: it does not wait in port.held */
 	bool is_request;  /* none of a program: a notification that was asked for where the port was before */
-	uint8_t n_hops;	  /* how often it was sent on after its port had moved to another node */
 
 	/* written when it is received */
 	bool has_payload;

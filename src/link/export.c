@@ -8,6 +8,7 @@
 #include "kernel/port.h"
 #include "link/frame.h"
 #include "link/link.h"
+#include "link/migrate.h"
 #include "link/proxy.h"
 
 /* The one by which new rights are granted. */
@@ -84,7 +85,13 @@ bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right
 	return true;
 }
 
-/* The other end has what it gives from when the port was here; now that is where the other end is. */
+/* A right from nowhere, to a port that the other end holds although no unit says so: it is where the port is now, or is
+ * about to be known here as one of its holders. */
+static bool export_may_mint(const struct export *x)
+{
+	return x->is_void || x->is_settling;
+}
+
 static void export_mint_locked(struct export *x, enum right_kind kind, struct right *right)
 {
 	*right = (struct right){ x->port, kind };
@@ -96,7 +103,7 @@ static void export_mint_locked(struct export *x, enum right_kind kind, struct ri
 
 bool export_copy_send_locked(struct export *x, struct right *right)
 {
-	if (x->is_void) {
+	if (x->is_void || (x->is_settling && x->sends == 0)) {
 		export_mint_locked(x, RIGHT_SEND, right);
 		return true;
 	}
@@ -118,6 +125,19 @@ bool export_use_once_locked(struct export *x, struct right *right)
 	return export_withdraw_locked(x, RIGHT_SEND_ONCE, right);
 }
 
+/* A unit less, or one that is owed. */
+static bool export_take_unit_locked(struct export *x, enum right_kind kind, struct right *right)
+{
+	if (export_withdraw_locked(x, kind, right))
+		return true;
+	if (!export_may_mint(x))
+		return false;
+	export_mint_locked(x, kind, right);
+	x->owed_sends += x->is_settling && kind == RIGHT_SEND;
+	x->owed_onces += x->is_settling && kind == RIGHT_SEND_ONCE;
+	return true;
+}
+
 bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right)
 {
 	struct export *x = export_find_locked(from, wire->value);
@@ -126,11 +146,7 @@ bool export_take_locked(struct link *from, const struct wire_right *wire, struct
 		return false;
 	if (wire->form == WIRE_YOURS)
 		return wire->kind == RIGHT_SEND && export_copy_send_locked(x, right);
-	if (wire->form != WIRE_YOURS_MOVED)
-		return false;
-	if (x->is_void)
-		export_mint_locked(x, wire->kind, right);
-	else if (!export_withdraw_locked(x, wire->kind, right))
+	if (wire->form != WIRE_YOURS_MOVED || !export_take_unit_locked(x, wire->kind, right))
 		return false;
 	export_check_unused_locked(x);
 	return true;
@@ -147,7 +163,10 @@ static void export_unlink_locked(struct export *x)
 		sparse_unset(&x->link->adopted_exports, x->index);
 	else
 		table_remove(&x->link->exports, x->index);
+	migrate_forget_export_locked(x);
 	x->link = NULL;
+	if (port_is_proxy(x->port))
+		node_note(&x->port->proxy->noted); /* perhaps that was what it was kept for */
 }
 
 /* Out of the table; the memory goes now, or with the last message that came through it. The port's lock is held. */
@@ -172,9 +191,20 @@ void export_leave_locked(struct export *x)
 		free(x);
 }
 
+static bool export_is_unused(const struct export *x)
+{
+	return x->sends == 0 && x->onces == 0 && !x->moved_ticket && !x->is_void && !x->is_settling;
+}
+
 void export_check_unused_locked(struct export *x)
 {
-	if (x->sends == 0 && x->onces == 0 && !x->moved_ticket && !x->is_void && !x->is_settling)
+	if (export_is_unused(x) && !(x->index & INDEX_IS_ADOPTED))
+		export_leave_locked(x);
+}
+
+void export_give_back_locked(struct export *x)
+{
+	if (export_is_unused(x))
 		export_leave_locked(x);
 }
 
@@ -312,5 +342,6 @@ void export_tell_death(struct port *port)
 	lock_take(&node.lock);
 	for (struct export *x = port->exports; x; x = x->next)
 		export_tell(x, FRAME_DIED, 0, URGENCY_HIGH);
+	migrate_note_death_locked(port);
 	lock_drop(&node.lock);
 }

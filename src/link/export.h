@@ -36,11 +36,14 @@ struct export
 	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
 	uint32_t awaited;		  /* the last of them of which somebody there wants to hear [port] */
 	uint32_t told_limit;		  /* of the port's queue */
-	/* migrate.h: a relay, because the port is elsewhere now; the other end has been told so under this ticket, which has
-	 * been deposited; or it is itself where the port is now, and the units are not ours any more */
+	/* migrate.h: a relay, because the port is elsewhere now and the other end has been told so, under this ticket; or what
+	 * the other end was granted before the port came to it, so that these units are not ours any more */
 	uint64_t moved_ticket;
-	bool is_deposited, is_void;
-	bool is_settling; /* made for a holder that comes from the port's former home: its units are still to come */
+	bool is_void;
+	/* Made for a holder that comes from the port's former home. Its units are still to come, but what it gives of them
+	 * meanwhile is owed. */
+	bool is_settling;
+	uint32_t owed_sends, owed_onces;
 };
 
 /* All with node.lock held. */
@@ -62,8 +65,9 @@ bool export_use_once_locked(struct export *x, struct right *right);
 /* A right that comes home, or that is to be granted to somebody else: *right is it. False: the other end has none. */
 struct wire_right;
 bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right);
-/* Ends the export if no unit is left. */
+/* Ends the export if no unit is left; an adopted one only when the other end gives its index back. */
 void export_check_unused_locked(struct export *x);
+void export_give_back_locked(struct export *x);
 
 /* Out of the table, whatever units are left: they have been moved elsewhere, or go with a port that has died. */
 void export_leave_locked(struct export *x);

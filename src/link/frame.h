@@ -12,22 +12,23 @@
 #include "link/ring.h"
 
 enum frame_type {
-	FRAME_PAD,	/* nothing: up to the end of the ring */
-	FRAME_MESSAGE,	/* a Mach message for yours, or for a port that is about to move to you */
-	FRAME_COUNT,	/* I hold fewer, or more, rights to yours */
-	FRAME_RECEIVED, /* messages of yours have left the queue of mine */
-	FRAME_LIMIT,	/* the queue limit of mine has changed */
-	FRAME_DIED,	/* mine is dead; give back what you hold */
-	FRAME_DEPOSIT,	/* grant a right to yours to another node, for which I have given it a ticket */
-	FRAME_OFFER,	/* by a deposit of that node, this right to mine is yours */
-	FRAME_QUERY,	/* is that deposit still to come? */
-	FRAME_VOID,	/* it is not */
-	FRAME_MOVE,	/* the receive right of a port comes to you; its queue and the message that carries it follow */
-	FRAME_MOVED,	/* mine is at another node now; a ticket for it has been deposited */
-	FRAME_FLUSH,	/* that was all that comes by way of yours, which had moved */
-	FRAME_FLUSHED,	/* by way of me nothing more comes from that node; these units of mine are its own now */
-	FRAME_READY,	/* what you send to mine directly is in order now */
-	FRAME_DATA,	/* a piece of memory for a message to come (bulk.h) */
+	FRAME_PAD,	    /* nothing: up to the end of the ring */
+	FRAME_MESSAGE,	    /* a Mach message for yours, or for a port that is about to move to you */
+	FRAME_COUNT,	    /* I hold fewer, or more, rights to yours */
+	FRAME_RECEIVED,	    /* messages of yours have left the queue of mine */
+	FRAME_LIMIT,	    /* the queue limit of mine has changed */
+	FRAME_DIED,	    /* mine is dead; give back what you hold */
+	FRAME_INTRODUCTION, /* the other end of the next descriptor, a socket, is that node */
+	FRAME_DEPOSIT,	    /* grant a right to yours to another node, for which I have given it a ticket */
+	FRAME_OFFER,	    /* by a deposit of that node, this right to mine is yours */
+	FRAME_QUERY,	    /* is that deposit still to come? */
+	FRAME_VOID,	    /* it is not */
+	FRAME_MOVE,    /* the receive right of a port comes to you; its queue and the message that carries it follow */
+	FRAME_MOVED,   /* mine is at another node now, which has a ticket for you */
+	FRAME_FLUSH,   /* that was all that comes by way of yours, which had moved */
+	FRAME_FLUSHED, /* by way of me nothing more comes from that node; these units of mine are its own now */
+	FRAME_READY,   /* what you send to mine directly is in order now */
+	FRAME_DATA,    /* a piece of memory for a message to come (bulk.h) */
 	FRAME_TYPES
 };
 
@@ -94,7 +95,7 @@ struct frame_message {
 	struct frame header;
 	uint32_t index;
 	uint8_t kind; /* of the right that it is sent through, which it uses up */
-	uint8_t flags, n_hops, unused;
+	uint8_t flags, unused[2];
 	mach_msg_bits_t bits; /* without dispositions */
 	mach_msg_id_t id;
 	uint32_t body_size;
@@ -105,9 +106,15 @@ struct frame_message {
 struct frame_index {
 	struct frame header;
 	uint32_t index;
-	int32_t sends; /* COUNT: change of send rights, FLUSH: what I hold; RECEIVED: messages; LIMIT: the limit */
-	int32_t onces; /* COUNT, FLUSH: likewise of send-once rights, which only become fewer */
-	uint32_t unused;
+	int32_t sends; /* COUNT: change of send rights, FLUSH: what I hold; READY: what is yours; RECEIVED: messages; LIMIT: the limit */
+	int32_t onces;	 /* COUNT, FLUSH: likewise of send-once rights, which only become fewer; READY: what is yours */
+	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one */
+};
+
+/* FRAME_INTRODUCTION */
+struct frame_introduction {
+	struct frame header;
+	uint64_t node;
 };
 
 /* FRAME_DEPOSIT, FRAME_OFFER, FRAME_QUERY, FRAME_VOID, FRAME_MOVED, FRAME_FLUSHED */
@@ -115,7 +122,7 @@ struct frame_ticket {
 	struct frame header;
 	uint64_t node;	 /* DEPOSIT: for whom; OFFER, QUERY, VOID: the giver; MOVED: the new home; FLUSHED: for whom */
 	uint64_t number; /* the giver's */
-	struct wire_right right;   /* DEPOSIT: yours; OFFER: mine; MOVED: mine (value); FLUSHED: yours (value) */
+	struct wire_right right;   /* DEPOSIT: yours; OFFER: any form; MOVED: mine (value); FLUSHED: yours (value) */
 	int32_t sends, onces;	   /* FLUSHED: units */
 	struct wire_ticket onward; /* OFFER, where right.form is WIRE_TICKET: that node will offer it, by my ticket */
 };
@@ -131,11 +138,16 @@ struct frame_data {
 	uint64_t size;	     /* bytes of this one */
 };
 
-/* FRAME_MOVE */
+/* FRAME_MOVE. A struct move_holder for each that holds the port by way of me follows. */
 struct frame_move {
 	struct frame header;
 	uint32_t index;	       /* an adopted one, new: yours from now on, for the port that is yours from now on */
 	uint32_t mine;	       /* under which of mine you held rights to it, or INDEX_NONE */
 	uint32_t sends, onces; /* units of the new index: all rights to the port but yours */
-	uint32_t limit, unused;
+	uint32_t limit, n_holders;
+};
+
+struct move_holder {
+	uint64_t node, number; /* number: of the ticket that it has of me */
+	uint32_t sends, onces; /* which of the units are its */
 };

@@ -15,15 +15,21 @@
 #include "link/proxy.h"
 
 /* An offer that waits for its ticket, or a ticket that waits for its offer. */
+enum meeting_state {
+	MEETING_OFFER,	/* right is here */
+	MEETING_ONWARD, /* the port had moved on: right comes by another ticket, other */
+	MEETING_TICKET, /* for a place in a message (parked), or for an onward offer (other), or for nobody any more */
+};
+
 struct meeting {
 	uint64_t giver, owner, number;
 	enum right_kind kind;
-	bool has_offer;
-	bool giver_is_gone;	   /* a ticket's: the owner is to be asked, as soon as it is linked */
-	struct right right;	   /* an offer's: naked, NULL if the port had moved on: then */
-	struct wire_ticket onward; /* by the owner's ticket it will come from there */
-	struct place place;	   /* a ticket's */
-	struct parked *parked;	   /* a ticket's */
+	enum meeting_state state;
+	bool giver_is_gone; /* a ticket's: the owner is to be asked, as soon as it is linked */
+	struct right right; /* naked */
+	struct meeting *other;
+	struct place place;
+	struct parked *parked;
 };
 
 /* A right that was deposited for a node that is still greeting us. */
@@ -61,7 +67,8 @@ static struct meeting *meeting_find_locked(uint64_t giver, uint64_t owner, uint6
 }
 
 /* NULL: the giver has too many of them. */
-static struct meeting *meeting_new_locked(uint64_t giver, uint64_t owner, uint64_t number, enum right_kind kind)
+static struct meeting *meeting_new_locked(uint64_t giver, uint64_t owner, uint64_t number, enum right_kind kind,
+					  enum meeting_state state)
 {
 	struct link *link = link_find_locked(giver);
 	struct meeting *x;
@@ -69,7 +76,7 @@ static struct meeting *meeting_new_locked(uint64_t giver, uint64_t owner, uint64
 	if (link && link->n_meetings == LINK_MAX_MEETINGS)
 		return NULL;
 	x = certain_alloc(sizeof *x);
-	*x = (struct meeting){ .giver = giver, .owner = owner, .number = number, .kind = kind };
+	*x = (struct meeting){ .giver = giver, .owner = owner, .number = number, .kind = kind, .state = state };
 	while (!tsearch(x, &node.meetings, meeting_compare))
 		free(certain_alloc(4 * sizeof(void *))); /* waits for memory */
 	if (link)
@@ -105,9 +112,9 @@ static void frame_send_ticket_locked(struct link *to, enum frame_type type, uint
 
 struct wire_ticket handoff_begin_locked(struct link *to, struct proxy *proxy, const struct right *right)
 {
-	struct wire_ticket ticket = { proxy->link->peer_id, ++node.next_ticket };
-	struct wire_right wire = { .kind = (uint8_t)right->kind, .value = proxy->index };
-	struct link *owner = proxy->link;
+	struct wire_right wire = { .kind = (uint8_t)right->kind };
+	struct link *owner = migrate_home_locked(proxy, &wire.value);
+	struct wire_ticket ticket = { owner->peer_id, ++node.next_ticket };
 
 	link_introduce_locked(to, owner); /* S0 */
 	wire.form = proxy_give_locked(proxy, right) ? WIRE_YOURS_MOVED : WIRE_YOURS;
@@ -133,7 +140,10 @@ static void offer_locked(struct link *receiver, uint64_t giver, uint64_t number,
 	}
 	outbound_write_right_locked(receiver, right, &f.right, &f.onward);
 	right->port = NULL;
-	link_send_locked(receiver, &f.header, URGENCY_HIGH, NULL, 0);
+	if (f.right.form == WIRE_DEAD) /* just now */
+		frame_send_ticket_locked(receiver, FRAME_VOID, giver, number, NULL);
+	else
+		link_send_locked(receiver, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
 static void deposit_keep_locked(uint64_t receiver, uint64_t giver, uint64_t number, struct right *right)
@@ -145,31 +155,15 @@ static void deposit_keep_locked(uint64_t receiver, uint64_t giver, uint64_t numb
 	right->port = NULL;
 }
 
-/* Whether a node is linked to us or will be, after all introductions that @giver made have been read. Drops and retakes
- * node.lock. */
-bool handoff_is_introduced_locked(struct link *giver, uint64_t id)
-{
-	if (link_is_expected_locked(id))
-		return true;
-	lock_drop(&node.lock);
-	(void)link_read_socket(giver);
-	lock_take(&node.lock);
-	return link_is_expected_locked(id);
-}
-
 bool handoff_take_deposit(struct link *from, const struct frame_ticket *f)
 {
 	struct right right = { NULL, f->right.kind };
 	struct link *receiver;
 	bool ok;
 
-	if (f->right.kind == RIGHT_NONE)
-		return migrate_take_deposit(from, f);
-	if (f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE)
-		return false;
 	lock_take(&node.lock);
 	ok = export_take_locked(from, &f->right, &right);
-	if (ok && handoff_is_introduced_locked(from, f->node)) {
+	if (ok && link_is_expected_locked(f->node)) {
 		receiver = link_find_locked(f->node);
 		if (receiver && !migrate_is_in_limbo(right.port))
 			offer_locked(receiver, from->peer_id, f->number, &right);
@@ -179,6 +173,15 @@ bool handoff_take_deposit(struct link *from, const struct frame_ticket *f)
 	lock_drop(&node.lock);
 	right_destroy(&right);
 	return ok;
+}
+
+/* That what a node asks about is not to come, unless it has been deposited and waits. */
+static void answer_query_locked(struct link *asker, uint64_t giver, uint64_t number)
+{
+	list_for_each(deposit, &node.deposits, struct deposit, link)
+		if (deposit->receiver == asker->peer_id && deposit->giver == giver && deposit->number == number)
+			return;
+	frame_send_ticket_locked(asker, FRAME_VOID, giver, number, NULL);
 }
 
 bool handoff_take_query(struct link *from, const struct frame_ticket *f)
@@ -191,7 +194,7 @@ bool handoff_take_query(struct link *from, const struct frame_ticket *f)
 		*query = (struct query){ .asker = from->peer_id, .giver = f->node, .number = f->number };
 		list_append(&node.queries, &query->link);
 	} else {
-		frame_send_ticket_locked(from, FRAME_VOID, f->node, f->number, NULL);
+		answer_query_locked(from, f->node, f->number);
 	}
 	lock_drop(&node.lock);
 	return true;
@@ -206,6 +209,25 @@ struct port **place_port(const struct place *place)
 	return place->item == PLACE_REPLY ? &m->reply.port : &item_ports(&m->items[place->item])[place->right];
 }
 
+/* A request that was asked for of a port is there before whoever receives the port can ask for another. */
+static bool message_carries(const struct message *m, const struct port *port)
+{
+	for (uint32_t i = 0; i < m->n_items; i++)
+		for (uint32_t j = 0; m->items[i].right == RIGHT_RECEIVE && j < m->items[i].n_rights; j++)
+			if (item_ports(&m->items[i])[j] == port)
+				return true;
+	return false;
+}
+
+static bool parked_precedes(const struct parked *earlier, const struct parked *later)
+{
+	struct port *port = earlier->message->dest.port;
+
+	return earlier->giver == later->giver &&
+	       (port == later->message->dest.port ||
+		(earlier->message->is_request && message_carries(later->message, port)));
+}
+
 static bool parked_is_held_back_locked(const struct parked *parked)
 {
 	if (parked->n_missing)
@@ -213,9 +235,17 @@ static bool parked_is_held_back_locked(const struct parked *parked)
 	list_for_each(earlier, &node.parked, struct parked, link) {
 		if (earlier == parked)
 			return false;
-		if (earlier->giver == parked->giver && earlier->message->dest.port == parked->message->dest.port)
+		if (parked_precedes(earlier, parked))
 			return true;
 	}
+	return false;
+}
+
+bool handoff_is_parked_locked(uint64_t giver, const struct port *port)
+{
+	list_for_each(parked, &node.parked, struct parked, link)
+		if (parked->giver == giver && parked->message->dest.port == port)
+			return true;
 	return false;
 }
 
@@ -241,52 +271,100 @@ static void deliver(struct message *m)
 
 static void deliver_all(struct list *ready)
 {
+	if (list_is_empty(ready))
+		return;
 	list_for_each(m, ready, struct message, port_link) {
 		list_unlink(&m->port_link);
 		deliver(m);
 	}
+	migrate_go_on();
 }
 
-/* A ticket has met its offer, or will not. Takes the right. */
-static void ticket_settle_locked(struct meeting *ticket, struct port *port, struct list *ready)
+/* What comes of a change of meetings, once node.lock is dropped. */
+struct outcome {
+	struct list ready;	/* messages */
+	struct right unclaimed; /* a naked right that nobody waits for any more */
+};
+
+static void outcome_init(struct outcome *outcome)
+{
+	list_init(&outcome->ready);
+	outcome->unclaimed = (struct right){ NULL, RIGHT_NONE };
+}
+
+static void outcome_run(struct outcome *outcome)
+{
+	right_destroy(&outcome->unclaimed);
+	deliver_all(&outcome->ready);
+}
+
+/* A ticket has met its offer, or will not (PORT_DEAD). Takes the right. */
+static void ticket_settle_locked(struct meeting *ticket, struct port *port, struct outcome *outcome)
 {
 	struct parked *parked = ticket->parked;
+	struct meeting *onward = ticket->other;
 
-	*place_port(&ticket->place) = port;
+	if (parked) {
+		*place_port(&ticket->place) = port;
+	} else if (onward) {
+		onward->state = MEETING_OFFER;
+		onward->right = (struct right){ port, onward->kind };
+		onward->other = NULL;
+	} else {
+		outcome->unclaimed = (struct right){ port, ticket->kind };
+	}
 	meeting_free_locked(ticket);
-	if (--parked->n_missing == 0)
-		parked_release_locked(ready);
+	if (parked && --parked->n_missing == 0)
+		parked_release_locked(&outcome->ready);
 }
 
-/* The offer was here first. */
-static bool claim_offer_locked(struct meeting *offer, const struct place *place, struct parked **parked)
+/* The giver has gone, and perhaps before it could deposit what the ticket is for. */
+static void ticket_ask_locked(struct meeting *ticket)
 {
-	struct link *owner = link_find_locked(offer->owner);
-	struct wire_ticket onward = offer->onward;
-	enum right_kind kind = offer->kind;
-	bool has_moved_on = !offer->right.port;
+	struct link *owner = link_find_locked(ticket->owner);
 
-	*place_port(place) = has_moved_on ? PORT_DEAD : offer->right.port;
-	meeting_free_locked(offer);
-	return !has_moved_on || !owner || handoff_claim_locked(owner, &onward, kind, place, parked);
+	ticket->giver_is_gone = owner == NULL; /* else when it is linked */
+	if (owner)
+		frame_send_ticket_locked(owner, FRAME_QUERY, ticket->giver, ticket->number, NULL);
+}
+
+/* What a ticket stands for: *port, or *ticket is what waits for it. False: the peer broke the rules. */
+static bool ticket_follow_locked(uint64_t giver, const struct wire_ticket *wire, enum right_kind kind,
+				 struct port **port, struct meeting **ticket)
+{
+	struct meeting *x = meeting_find_locked(giver, wire->owner, wire->number);
+
+	*ticket = NULL;
+	*port = PORT_DEAD;
+	if (x && (x->state == MEETING_TICKET || x->kind != kind))
+		return false;
+	if (x) {
+		*port = x->right.port;
+		*ticket = x->other;
+		if (x->other)
+			x->other->other = NULL;
+		meeting_free_locked(x);
+		return true;
+	}
+	if (!link_is_expected_locked(wire->owner))
+		return true;
+	*ticket = meeting_new_locked(giver, wire->owner, wire->number, kind, MEETING_TICKET);
+	if (*ticket && !link_is_expected_locked(giver))
+		ticket_ask_locked(*ticket);
+	return *ticket != NULL;
 }
 
 bool handoff_claim_locked(struct link *from, const struct wire_ticket *wire, enum right_kind kind,
 			  const struct place *place, struct parked **parked)
 {
-	struct meeting *x = meeting_find_locked(from->peer_id, wire->owner, wire->number);
+	struct meeting *x;
+	struct port *port;
 
-	if (x && (!x->has_offer || x->kind != kind))
+	if (!ticket_follow_locked(from->peer_id, wire, kind, &port, &x))
 		return false;
-	if (x)
-		return claim_offer_locked(x, place, parked);
-	*place_port(place) = PORT_DEAD;
-	if (!handoff_is_introduced_locked(from, wire->owner))
-		return true;
-	x = meeting_new_locked(from->peer_id, wire->owner, wire->number, kind);
+	*place_port(place) = x ? NULL : port;
 	if (!x)
-		return false;
-	*place_port(place) = NULL;
+		return true;
 	if (!*parked) {
 		*parked = certain_alloc(sizeof **parked);
 		**parked = (struct parked){ .giver = from->peer_id, .message = place->message };
@@ -350,14 +428,13 @@ static struct meeting *meeting_select_locked(bool (*is_wanted)(const struct meet
 
 static bool is_of_parked(const struct meeting *x, const void *parked)
 {
-	return !x->has_offer && x->parked == parked;
+	return x->state == MEETING_TICKET && x->parked == parked;
 }
 
-void handoff_discard(struct link *from, struct parked *parked)
+void handoff_discard(struct parked *parked)
 {
 	struct meeting *x;
 
-	(void)from;
 	lock_take(&node.lock);
 	while ((x = meeting_select_locked(is_of_parked, parked)))
 		meeting_free_locked(x);
@@ -366,108 +443,113 @@ void handoff_discard(struct link *from, struct parked *parked)
 }
 
 /* R1, the offer's side. Takes the right, unless it returns false or leaves it: nobody is going to claim it. */
-static bool meet_locked(struct link *owner, const struct frame_ticket *f, struct right *right, struct list *ready)
+static bool meet_locked(struct link *owner, const struct frame_ticket *f, struct right *right, struct outcome *outcome)
 {
 	struct meeting *x = meeting_find_locked(f->node, owner->peer_id, f->number);
 
-	if (x && (x->has_offer || x->kind != right->kind))
+	if (x && (x->state != MEETING_TICKET || x->kind != right->kind))
 		return false;
 	if (!x && !link_is_expected_locked(f->node))
 		return true;
 	if (x) {
-		ticket_settle_locked(x, right->port, ready);
+		ticket_settle_locked(x, right->port, outcome);
 	} else {
-		x = meeting_new_locked(f->node, owner->peer_id, f->number, right->kind);
+		x = meeting_new_locked(f->node, owner->peer_id, f->number, right->kind, MEETING_OFFER);
 		if (!x)
 			return false;
-		x->has_offer = true;
 		x->right = *right;
 	}
 	right->port = NULL;
 	return true;
 }
 
-static bool note_redirect_locked(struct link *owner, const struct frame_ticket *f)
+/* The owner's port has moved, and what it was to offer another node will, by a ticket of the owner's. */
+static bool meet_onward_locked(struct link *owner, const struct frame_ticket *f, struct outcome *outcome)
 {
-	struct meeting *x = meeting_new_locked(f->node, owner->peer_id, f->number, f->right.kind);
+	struct meeting *x = meeting_find_locked(f->node, owner->peer_id, f->number), *onward;
+	enum right_kind kind = f->right.kind;
+	struct port *port;
 
-	if (!x)
+	if ((x && (x->state != MEETING_TICKET || x->kind != kind)) ||
+	    !ticket_follow_locked(owner->peer_id, &f->onward, kind, &port, &onward))
 		return false;
-	x->has_offer = true;
-	x->onward = f->onward;
+	if (x && !onward) {
+		ticket_settle_locked(x, port, outcome);
+	} else if (x) {
+		onward->place = x->place;
+		onward->parked = x->parked;
+		onward->other = x->other;
+		if (x->other)
+			x->other->other = onward;
+		meeting_free_locked(x);
+	} else if (!link_is_expected_locked(f->node)) {
+		outcome->unclaimed = (struct right){ onward ? NULL : port, kind };
+	} else {
+		x = meeting_new_locked(f->node, owner->peer_id, f->number, kind,
+				       onward ? MEETING_ONWARD : MEETING_OFFER);
+		if (!x) {
+			outcome->unclaimed = (struct right){ onward ? NULL : port, kind };
+			return false;
+		}
+		x->right = (struct right){ onward ? NULL : port, kind };
+		x->other = onward;
+		if (onward)
+			onward->other = x;
+	}
 	return true;
 }
 
-/* The owner's port has moved, and what it was to offer another node will. */
-static bool redirect_locked(struct link *owner, const struct frame_ticket *f, struct list *ready)
+static bool read_offer_locked(struct link *from, const struct wire_right *wire, struct right *right)
 {
-	struct meeting *x = meeting_find_locked(f->node, owner->peer_id, f->number), *y, *z;
+	struct proxy *proxy;
 
-	if (!x)
-		return !link_is_expected_locked(f->node) || note_redirect_locked(owner, f);
-	if (x->has_offer)
+	if (wire->form == WIRE_YOURS || wire->form == WIRE_YOURS_MOVED)
+		return export_take_locked(from, wire, right);
+	if ((wire->form & WIRE_FORM) != WIRE_MINE)
 		return false;
-	z = meeting_find_locked(owner->peer_id, f->onward.owner, f->onward.number);
-	if (z && z->has_offer && z->kind == x->kind) {
-		ticket_settle_locked(x, z->right.port, ready);
-		meeting_free_locked(z);
-		return true;
-	}
-	if (z || !handoff_is_introduced_locked(owner, f->onward.owner)) {
-		ticket_settle_locked(x, PORT_DEAD, ready);
-		return !z;
-	}
-	y = meeting_new_locked(owner->peer_id, f->onward.owner, f->onward.number, x->kind);
-	if (!y)
+	proxy = proxy_of_wire_locked(from, wire);
+	if (!proxy)
 		return false;
-	y->place = x->place;
-	y->parked = x->parked;
-	meeting_free_locked(x);
+	proxy_receive_unit_locked(proxy, wire->kind, right);
 	return true;
 }
 
 bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 {
 	struct right right = { NULL, f->right.kind };
-	struct proxy *proxy;
-	struct list ready;
+	struct outcome outcome;
 	bool ok;
 
 	if (f->right.kind == RIGHT_NONE)
 		return migrate_take_offer(from, f);
-	if ((f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE) ||
-	    ((f->right.form & WIRE_FORM) != WIRE_MINE && f->right.form != WIRE_TICKET))
+	if (f->right.kind != RIGHT_SEND && f->right.kind != RIGHT_SEND_ONCE)
 		return false;
-	list_init(&ready);
+	outcome_init(&outcome);
 	lock_take(&node.lock);
-	if (f->right.form == WIRE_TICKET) {
-		ok = redirect_locked(from, f, &ready);
-	} else {
-		proxy = proxy_of_wire_locked(from, &f->right);
-		ok = proxy != NULL;
-		if (ok) {
-			proxy_receive_unit_locked(proxy, right.kind, &right);
-			ok = meet_locked(from, f, &right, &ready);
-		}
-	}
+	if (f->right.form == WIRE_TICKET)
+		ok = meet_onward_locked(from, f, &outcome);
+	else
+		ok = read_offer_locked(from, &f->right, &right) && meet_locked(from, f, &right, &outcome);
 	lock_drop(&node.lock);
 	right_destroy(&right);
-	deliver_all(&ready);
+	outcome_run(&outcome);
 	return ok;
 }
 
 bool handoff_take_void(struct link *from, const struct frame_ticket *f)
 {
+	struct outcome outcome;
 	struct meeting *x;
-	struct list ready;
 
-	list_init(&ready);
+	outcome_init(&outcome);
 	lock_take(&node.lock);
 	x = meeting_find_locked(f->node, from->peer_id, f->number);
-	if (x && !x->has_offer)
-		ticket_settle_locked(x, PORT_DEAD, &ready);
+	if (x && x->state == MEETING_TICKET)
+		ticket_settle_locked(x, PORT_DEAD, &outcome);
 	lock_drop(&node.lock);
-	deliver_all(&ready);
+	outcome_run(&outcome);
+	if (!x)
+		migrate_take_void(from, f);
 	return true;
 }
 
@@ -475,7 +557,7 @@ bool handoff_take_void(struct link *from, const struct frame_ticket *f)
 
 static bool is_unasked_of(const struct meeting *x, const void *owner)
 {
-	return !x->has_offer && x->giver_is_gone && x->owner == *(const uint64_t *)owner;
+	return x->state == MEETING_TICKET && x->giver_is_gone && x->owner == *(const uint64_t *)owner;
 }
 
 /* What may be offered to a node that is linked to us. */
@@ -501,118 +583,120 @@ void handoff_retry_deposits(void)
 	lock_drop(&node.lock);
 }
 
+/* First the holders of ports that have moved here: what they are granted has to be known to them as what they hold. */
 void handoff_take_link(struct link *link)
 {
 	struct meeting *x;
 
 	lock_take(&node.lock);
+	migrate_take_link_locked(link);
 	offer_deposits_locked(link);
-	while ((x = meeting_select_locked(is_unasked_of, &link->peer_id))) {
-		x->giver_is_gone = false;
-		frame_send_ticket_locked(link, FRAME_QUERY, x->giver, x->number, NULL);
-	}
+	while ((x = meeting_select_locked(is_unasked_of, &link->peer_id)))
+		ticket_ask_locked(x);
 	lock_drop(&node.lock);
-	migrate_take_link(link);
 }
 
 /* R hears of T's death. */
 static bool is_ticket_of_owner(const struct meeting *x, const void *owner)
 {
-	return !x->has_offer && x->owner == *(const uint64_t *)owner;
+	return x->state == MEETING_TICKET && x->owner == *(const uint64_t *)owner;
 }
 
-static void end_owner_locked(uint64_t id, struct list *ready)
+static void end_owner_locked(uint64_t id, struct outcome *outcome)
 {
 	struct meeting *x;
 
 	while ((x = meeting_select_locked(is_ticket_of_owner, &id)))
-		ticket_settle_locked(x, PORT_DEAD, ready);
+		ticket_settle_locked(x, PORT_DEAD, outcome);
 }
 
-/* R hears of S's death: who gave what it did not come to say, and who said what he may not have given. */
-static bool is_of_gone_giver(const struct meeting *x, const void *giver)
+/* R hears of S's death: who gave what it did not come to say. */
+static bool is_offer_of_giver(const struct meeting *x, const void *giver)
 {
-	return x->giver == *(const uint64_t *)giver && (x->has_offer || !x->giver_is_gone);
+	return x->state != MEETING_TICKET && x->giver == *(const uint64_t *)giver;
 }
 
-static void ask_owner_locked(struct meeting *ticket, struct list *ready)
+/* Returns a right that nobody will claim. False: there is none. */
+static bool end_giver_locked(uint64_t id, struct right *right)
 {
-	struct link *owner = link_find_locked(ticket->owner);
+	struct meeting *x = meeting_select_locked(is_offer_of_giver, &id);
 
-	ticket->giver_is_gone = true;
-	if (owner)
-		frame_send_ticket_locked(owner, FRAME_QUERY, ticket->giver, ticket->number, NULL);
-	else if (!link_is_expected_locked(ticket->owner))
-		ticket_settle_locked(ticket, PORT_DEAD, ready);
+	if (!x)
+		return false;
+	*right = (struct right){ x->right.port, x->kind };
+	if (x->other)
+		x->other->other = NULL;
+	meeting_free_locked(x);
+	return true;
 }
 
-/* Returns a right that nobody will claim; its port is NULL when there is no more. */
-static struct right end_giver_locked(uint64_t id, struct list *ready)
+/* And who said what he may not have given. */
+static void ask_visit(const void *nodep, VISIT which, void *giver)
 {
-	struct right right = { NULL, RIGHT_NONE };
-	struct meeting *x;
+	struct meeting *x = *(struct meeting *const *)nodep;
 
-	while (!right.port && (x = meeting_select_locked(is_of_gone_giver, &id))) {
-		if (x->has_offer) {
-			right = x->right;
-			meeting_free_locked(x);
-		} else {
-			ask_owner_locked(x, ready);
-		}
-	}
-	return right;
+	if ((which == postorder || which == leaf) && x->state == MEETING_TICKET && x->giver == *(uint64_t *)giver)
+		ticket_ask_locked(x);
 }
 
 /* T hears of R's death. */
-static struct right end_receiver_locked(uint64_t id)
+static bool end_receiver_locked(uint64_t id, struct right *right)
 {
-	struct right right = { NULL, RIGHT_NONE };
-
 	list_for_each(deposit, &node.deposits, struct deposit, link) {
 		if (deposit->receiver != id)
 			continue;
-		right = deposit->right;
+		*right = deposit->right;
 		list_unlink(&deposit->link);
 		free(deposit);
-		break;
+		return true;
 	}
-	return right;
+	return false;
 }
 
 /* T hears of S's death: nothing more comes from it. */
 static void answer_queries_locked(uint64_t giver)
 {
 	list_for_each(query, &node.queries, struct query, link) {
-		struct link *asker;
+		struct link *asker = link_find_locked(query->asker);
 
 		if (query->giver != giver)
 			continue;
-		asker = link_find_locked(query->asker);
 		if (asker)
-			frame_send_ticket_locked(asker, FRAME_VOID, giver, query->number, NULL);
+			answer_query_locked(asker, giver, query->number);
 		list_unlink(&query->link);
 		free(query);
 	}
 }
 
+static void drop_unclaimed(uint64_t id)
+{
+	struct right right = { NULL, RIGHT_NONE };
+	bool has_more;
+
+	do {
+		lock_take(&node.lock);
+		has_more = end_giver_locked(id, &right) || end_receiver_locked(id, &right);
+		lock_drop(&node.lock);
+		right_destroy(&right);
+	} while (has_more);
+}
+
 void handoff_end_link(struct link *link)
 {
 	uint64_t id = link->peer_id;
-	struct right right = { NULL, RIGHT_NONE };
-	struct list ready;
+	struct outcome outcome;
+	bool is_over;
 
-	list_init(&ready);
-	do {
-		right_destroy(&right);
-		lock_take(&node.lock);
-		if (!link_is_expected_locked(id)) {
-			end_owner_locked(id, &ready);
-			answer_queries_locked(id);
-			right = end_giver_locked(id, &ready);
-			if (!right.port)
-				right = end_receiver_locked(id);
-		}
-		lock_drop(&node.lock);
-	} while (right.port);
-	deliver_all(&ready);
+	outcome_init(&outcome);
+	lock_take(&node.lock);
+	is_over = !link_is_expected_locked(id);
+	if (is_over) {
+		end_owner_locked(id, &outcome);
+		answer_queries_locked(id);
+		twalk_r(node.meetings, ask_visit, &id);
+	}
+	lock_drop(&node.lock);
+	if (is_over)
+		drop_unclaimed(id);
+	outcome_run(&outcome);
 }

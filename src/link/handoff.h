@@ -5,8 +5,8 @@
  *
  *   S1  S gives T a DEPOSIT: grant this right to R, under my ticket n
  *   S2  S sends R the message, with ticket n of owner T in the place of the right
- *   S0  Before that, S introduces R and T to each other, unless it has done so already: it gives each an end of a socketpair.
- *       Those who are linked already throw it away
+ *   S0  Before that, S introduces R and T to each other, unless it has done so already: it gives each an end of a socketpair,
+ *       with a frame. Those who are linked already throw it away
  *   T1  T, as the deposit comes, grants the right to R and sends it an OFFER: giver S, ticket n; if they are not linked yet,
  *       as soon as they are
  *   R1  the offer, or the ticket, whichever comes first, waits at R. When both have met the message has its right
@@ -44,9 +44,6 @@ bool handoff_take_deposit(struct link *from, const struct frame_ticket *f);
 bool handoff_take_offer(struct link *from, const struct frame_ticket *f);
 bool handoff_take_query(struct link *from, const struct frame_ticket *f);
 bool handoff_take_void(struct link *from, const struct frame_ticket *f);
-/* Whether a node is linked to us or will be, after all introductions that @giver made have been read. Drops and retakes
- * node.lock. */
-bool handoff_is_introduced_locked(struct link *giver, uint64_t id);
 /* A port that was in limbo is not any more (migrate.h). */
 void handoff_retry_deposits(void);
 /* A greeting is done: what waited for that link goes on. */
@@ -57,7 +54,7 @@ void handoff_end_link(struct link *link);
 /* A message that is complete but for some rights. */
 struct parked {
 	struct list link; /* in node.parked, in the order of arrival */
-	uint64_t giver;
+	uint64_t giver;	  /* from whom it came */
 	struct message *message;
 	uint32_t n_missing; /* tickets */
 };
@@ -73,11 +70,12 @@ struct place {
 struct port **place_port(const struct place *place);
 
 /* The right that the peer's ticket stands for, if its offer is here already. Else the place is filled when it comes; then
- * *parked, made if it is NULL, is what the message waits as. False: the peer broke the rules. May drop node.lock on the
- * way. */
+ * *parked, made if it is NULL, is what the message waits as. False: the peer broke the rules. */
 bool handoff_claim_locked(struct link *from, const struct wire_ticket *ticket, enum right_kind kind,
 			  const struct place *place, struct parked **parked);
 /* A message from the peer: delivered if nothing holds it back. Takes it, and @parked (NULL: it waits for no ticket). */
 void handoff_deliver(struct link *from, struct message *m, struct parked *parked);
 /* It will not be delivered: nothing refers to it any more. */
-void handoff_discard(struct link *from, struct parked *parked);
+void handoff_discard(struct parked *parked);
+/* Whether a message from that node for @port waits. */
+bool handoff_is_parked_locked(uint64_t giver, const struct port *port);

@@ -22,6 +22,7 @@
 #include "link/link.h"
 #include "link/migrate.h"
 #include "link/proxy.h"
+#include "link/table.h"
 
 /* What is left to read of a frame. The bytes may change while we look: each is read once. */
 struct reader {
@@ -248,14 +249,10 @@ static bool take_dest_locked(struct link *from, const struct frame_message *f, s
 	if (f->kind == RIGHT_SEND ? !export_copy_send_locked(x, &dest) : !export_use_once_locked(x, &dest))
 		return false;
 	m->dest = dest;
-	if (port_is_proxy(x->port)) {
-		/* It has moved on, and its new home is told by us what comes. Two that move into each other's queues would
-		 * send their messages round for ever. */
-		m->is_circular = ++m->n_hops == 0;
-		export_tell_received_locked(x, 1);
-	} else {
+	if (port_is_proxy(x->port))
+		export_tell_received_locked(x, 1); /* it has moved, and goes on */
+	else
 		export_note_arrival_locked(x, m, f->flags & MESSAGE_IS_AWAITED);
-	}
 	export_check_unused_locked(x);
 	return true;
 }
@@ -269,7 +266,6 @@ static bool read_message(struct arrival *a, const struct frame_message *f)
 	m->header.msgh_bits = MACH_MSGH_BITS_OTHER(f->bits);
 	m->header.msgh_id = f->id;
 	m->is_complex = f->flags & MESSAGE_IS_COMPLEX;
-	m->n_hops = f->n_hops;
 	m->cpu = ring_cpu(&a->from->ring);
 	m->sent_by = SENDER_OTHER;
 	m->sender = a->from->peer;
@@ -304,6 +300,7 @@ static const char *take_message(struct link *from, struct reader r)
 {
 	struct arrival a = { .from = from, .reader = r };
 	struct frame_message f;
+	bool is_complex;
 
 	if (!reader_read(&a.reader, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) ||
 	    f.body_size > a.reader.left || f.body_size % MACH_MSG_USER_ALIGNMENT ||
@@ -313,13 +310,16 @@ static const char *take_message(struct link *from, struct reader r)
 		;
 	if (!read_message(&a, &f)) {
 		if (a.parked)
-			handoff_discard(from, a.parked);
+			handoff_discard(a.parked);
 		message_destroy(a.message);
 		return "a message with something that it may not have";
 	}
-	if (a.message->is_complex)
+	is_complex = a.message->is_complex;
+	if (is_complex)
 		enter_transit(a.message);
 	handoff_deliver(from, a.message, a.parked);
+	if (is_complex)
+		migrate_go_on(); /* a receive right may have arrived */
 	return NULL;
 }
 
@@ -350,6 +350,16 @@ static void forget_onces_locked(struct export *x, uint32_t n)
 	x->onces -= n;
 }
 
+static void take_less_locked(struct export *x, uint32_t n_less, uint32_t n_gone, bool is_end)
+{
+	x->sends -= n_less;
+	forget_onces_locked(x, n_gone);
+	if (is_end)
+		export_give_back_locked(x); /* the units that are to be dropped keep the port */
+	else
+		export_check_unused_locked(x);
+}
+
 static bool take_count(struct link *from, const struct frame_index *f)
 {
 	uint32_t n_less = f->sends < 0 ? (uint32_t) - (int64_t)f->sends : 0;
@@ -360,19 +370,15 @@ static bool take_count(struct link *from, const struct frame_index *f)
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
-	ok = x && x->sends >= n_less && x->onces >= n_gone;
-	if (ok && x->is_void) {
+	if (x && x->is_void) {
 		lock_drop(&node.lock); /* its own rights to its own port */
 		return true;
 	}
-	if (ok)
-		ok = take_more_locked(from, x, f->sends > 0 ? (uint32_t)f->sends : 0,
-				      f->onces > 0 ? (uint32_t)f->onces : 0);
+	ok = x && x->sends >= n_less && x->onces >= n_gone &&
+	     take_more_locked(from, x, f->sends > 0 ? (uint32_t)f->sends : 0, f->onces > 0 ? (uint32_t)f->onces : 0);
 	if (ok) {
 		port = x->port;
-		x->sends -= n_less;
-		forget_onces_locked(x, n_gone);
-		export_check_unused_locked(x); /* the units that are to be dropped keep the port */
+		take_less_locked(x, n_less, n_gone, f->is_end);
 	}
 	lock_drop(&node.lock);
 	for (; ok && n_less > 0; n_less--)
@@ -431,6 +437,7 @@ static bool take_death(struct link *from, const struct frame_index *f)
 	if (port)
 		port_destroy(port);
 	forced_fire_all(forced);
+	migrate_go_on();
 	return true;
 }
 
@@ -475,11 +482,33 @@ static const char *take_ticket_frame(struct link *from, enum frame_type type, st
 
 static const char *take_move(struct link *from, struct reader r)
 {
+	struct move_holder *holders = NULL;
 	struct frame_move f;
+	bool ok;
 
-	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) || r.left)
+	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) ||
+	    f.n_holders > LINK_MAX_HOLDERS || r.left != f.n_holders * sizeof *holders)
 		return "a frame of a wrong size";
-	return migrate_take_move(from, &f) ? NULL : "a receive right that it does not have";
+	if (f.n_holders) {
+		holders = certain_alloc(r.left);
+		memcpy(holders, r.at, r.left);
+	}
+	ok = migrate_take_move(from, &f, holders);
+	free(holders);
+	return ok ? NULL : "a receive right that it does not have";
+}
+
+static const char *take_introduction(struct link *from, struct reader r)
+{
+	uint64_t id;
+	int fd;
+
+	if (!reader_read(&r, &id, sizeof id) || r.left)
+		return "a frame of a wrong size";
+	fd = inbound_take_fd(from);
+	if (fd >= 0)
+		link_take_introduction(fd, id);
+	return NULL; /* if we have no descriptor left it looks as if the other had died */
 }
 
 static const char *take_data(struct link *from, struct reader r)
@@ -518,6 +547,8 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 		return take_move(from, r);
 	case FRAME_DATA:
 		return take_data(from, r);
+	case FRAME_INTRODUCTION:
+		return take_introduction(from, r);
 	default:
 		return "a frame of an unknown type";
 	}
@@ -589,27 +620,23 @@ static const char *take_frame(struct link *link, const struct frame *header, con
 	return take_content(link, header->type, r);
 }
 
-bool inbound_drain(struct link *link)
+/* The next frame. False: there is none. */
+static bool take_next(struct link *link, const char **objection)
 {
 	const unsigned char *bytes;
 	struct frame header;
-	bool has_any = false;
-	const char *objection = NULL;
-	enum ring_taken taken;
+	enum ring_taken taken = link->is_broken ? RING_EMPTY : ring_peek(&link->ring, &header, &bytes);
 
-	if (link->is_draining)
+	if (taken == RING_EMPTY)
 		return false;
-	link->is_draining = true;
-	while (!link->is_broken && (taken = ring_peek(&link->ring, &header, &bytes)) != RING_EMPTY) {
-		has_any = true;
-		objection = taken == RING_TAKEN ? take_frame(link, &header, bytes) : "its ring makes no sense";
-		if (objection)
-			break;
+	*objection = taken == RING_TAKEN ? take_frame(link, &header, bytes) : "its ring makes no sense";
+	if (!*objection)
 		ring_advance(&link->ring, &header);
-	}
-	link->is_draining = false;
-	if (!has_any)
-		return false;
+	return true;
+}
+
+static void after_taking(struct link *link, const char *objection)
+{
 	lock_take(&node.lock);
 	if (objection)
 		link_break_locked(link, objection);
@@ -618,5 +645,35 @@ bool inbound_drain(struct link *link)
 	if (!list_is_empty(&link->backlog))
 		link_flush_locked(link);
 	lock_drop(&node.lock);
-	return true;
+}
+
+bool inbound_take_one(struct link *link)
+{
+	const char *objection = NULL;
+	bool has_any;
+
+	if (link->is_draining)
+		return false;
+	link->is_draining = true;
+	has_any = take_next(link, &objection);
+	link->is_draining = false;
+	if (has_any)
+		after_taking(link, objection);
+	return has_any && !objection;
+}
+
+bool inbound_drain(struct link *link)
+{
+	const char *objection = NULL;
+	bool has_any = false;
+
+	if (link->is_draining)
+		return false;
+	link->is_draining = true;
+	while (!objection && take_next(link, &objection))
+		has_any = true;
+	link->is_draining = false;
+	if (has_any)
+		after_taking(link, objection);
+	return has_any;
 }

@@ -16,6 +16,7 @@
 #include "kernel/port.h"
 #include "link/broker.h"
 #include "link/export.h"
+#include "link/frame.h"
 #include "link/handoff.h"
 #include "link/migrate.h"
 #include "link/packet.h"
@@ -74,7 +75,6 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->node_link);
 	list_init(&link->hot_link);
 	list_init(&link->backlog);
-	list_init(&link->moves);
 	bulk_init(&link->bulk);
 }
 
@@ -88,13 +88,19 @@ static bool link_open(struct link *link)
 	return link->doorbell >= 0 && ring_init(&link->ring, &link->memfd);
 }
 
-static bool link_greet(struct link *link)
+/* A greeting that cannot be sent shows in the socket, too. */
+static void link_greet(struct link *link)
 {
 	int fds[] = { link->memfd, link->doorbell };
-	bool is_sent = packet_send(link->socket, PACKET_GREETING, node.id, fds, 2);
 
+	(void)packet_send(link->socket, PACKET_GREETING, node.id, fds, 2);
 	link_close(&link->memfd);
-	return is_sent;
+}
+
+/* I1 */
+static bool link_greets_first(const struct link *link)
+{
+	return link->role != LINK_TO_PEER || node.id > link->peer_id;
 }
 
 struct link *link_new(int socket, enum link_role role, uint64_t peer_id)
@@ -125,8 +131,8 @@ bool link_begin(struct link *link)
 	int error;
 
 	if (poller_watch(link)) {
-		/* A greeting that cannot be sent shows in the socket, too. */
-		(void)link_greet(link);
+		if (link_greets_first(link))
+			link_greet(link);
 		return true;
 	}
 	error = errno;
@@ -165,6 +171,8 @@ struct link *link_find_locked(uint64_t node_id)
 
 bool link_is_expected_locked(uint64_t node_id)
 {
+	if (link_find_locked(node_id))
+		return true;
 	list_for_each(link, &node.all_links, struct link, node_link)
 		if (link->state != LINK_ENDED && link->peer_id == node_id)
 			return true;
@@ -465,21 +473,28 @@ static const char *link_check_greeting(const struct link *link, const struct par
 	return NULL;
 }
 
-static bool link_take_greeting(struct link *link, struct parcel *parcel)
+enum greeting { GREETING_TAKEN, GREETING_NOT_WANTED, GREETING_BROKEN };
+
+static enum greeting link_take_greeting(struct link *link, struct parcel *parcel)
 {
 	const char *objection = link_check_greeting(link, parcel);
+	bool is_linked;
 
 	if (!objection && !ring_join(&link->ring, parcel->fds[0]))
 		objection = "its memory is not sealed as it should be, or of another version or message layout";
 	lock_take(&node.lock);
-	if (!objection && link_find_locked(parcel->packet.node))
+	is_linked = link_find_locked(parcel->packet.node) != NULL;
+	if (is_linked && link_greets_first(link))
 		objection = "there is a link to that node already";
-	if (objection) {
+	if (objection)
 		link_break_locked(link, objection);
+	if (objection || is_linked) {
 		lock_drop(&node.lock);
 		parcel_close(parcel);
-		return false;
+		return objection ? GREETING_BROKEN : GREETING_NOT_WANTED; /* I1 */
 	}
+	if (!link_greets_first(link))
+		link_greet(link);
 	close(parcel->fds[0]);
 	link->peer_doorbell = parcel->fds[1];
 	link->peer_id = parcel->packet.node;
@@ -492,34 +507,33 @@ static bool link_take_greeting(struct link *link, struct parcel *parcel)
 	link_wake_peer(link, URGENCY_HIGH);
 	lock_drop(&node.lock);
 	handoff_take_link(link);
-	return true;
+	return GREETING_TAKEN;
+}
+
+static bool link_take_descriptor(struct link *link, struct parcel *parcel)
+{
+	bool ok;
+
+	lock_take(&node.lock);
+	ok = link_keep_fd_locked(link, parcel->fds[0]);
+	if (!ok)
+		link_break_locked(link, "it sent too many descriptors");
+	lock_drop(&node.lock);
+	if (!ok)
+		parcel_close(parcel);
+	return ok;
 }
 
 static bool link_take_packet(struct link *link, struct parcel *parcel)
 {
-	bool ok = true;
-
 	switch (parcel->packet.type) {
 	case PACKET_GREETING:
-		return link_take_greeting(link, parcel);
+		return link_take_greeting(link, parcel) == GREETING_TAKEN;
 	case PACKET_DESCRIPTOR:
-		lock_take(&node.lock);
-		ok = link_keep_fd_locked(link, parcel->fds[0]);
-		lock_drop(&node.lock);
-		break;
-	case PACKET_INTRODUCTION:
-		ok = link->state == LINK_LIVE;
-		if (ok) {
-			link_take_introduction(parcel->fds[0], parcel->packet.node);
-			return true;
-		}
-		break;
+		return link_take_descriptor(link, parcel);
 	default:
 		return true; /* a wake has done what it is for by coming */
 	}
-	if (!ok)
-		parcel_close(parcel);
-	return ok;
 }
 
 bool link_read_socket(struct link *link)
@@ -531,9 +545,9 @@ bool link_read_socket(struct link *link)
 		case PACKET_NONE:
 			return true;
 		case PACKET_CAME:
-			if (link_take_packet(link, &parcel))
-				break;
-			/* fall through */
+			if (!link_take_packet(link, &parcel))
+				return false;
+			break;
 		case PACKET_BROKEN:
 			lock_take(&node.lock);
 			link_break_locked(link, "it sent a packet that makes no sense");
@@ -555,14 +569,12 @@ static void link_begin_with(int socket, uint64_t peer_id)
 		(void)link_begin(link);
 }
 
-/* Of two nodes the one with the lower id decides which of several sockets becomes their link: the first. The other greets
- * on all, and on all but one the socket is closed. */
 void link_take_introduction(int socket, uint64_t peer_id)
 {
 	bool is_known;
 
 	lock_take(&node.lock);
-	is_known = link_find_locked(peer_id) || (node.id < peer_id && link_is_expected_locked(peer_id));
+	is_known = link_find_locked(peer_id) != NULL;
 	lock_drop(&node.lock);
 	if (is_known || peer_id == node.id)
 		close(socket);
@@ -592,6 +604,25 @@ static bool link_note_introduced_locked(struct link *link, uint64_t id)
 	return false;
 }
 
+static void link_forget_introduced_locked(struct link *link, uint64_t id)
+{
+	void *found = tfind(&id, &link->introduced, id_compare);
+	uint64_t *key;
+
+	if (!found)
+		return;
+	key = *(uint64_t **)found;
+	tdelete(key, &link->introduced, id_compare);
+	free(key);
+}
+
+static void link_send_introduction_locked(struct link *link, uint64_t id, int socket)
+{
+	struct frame_introduction f = { .header = { sizeof f, FRAME_INTRODUCTION, 0 }, .node = id };
+
+	link_send_locked(link, &f.header, URGENCY_HIGH, &socket, 1);
+}
+
 void link_introduce_locked(struct link *a, struct link *b)
 {
 	int ends[2];
@@ -600,12 +631,14 @@ void link_introduce_locked(struct link *a, struct link *b)
 	if (!link_note_introduced_locked(a, b->peer_id))
 		return;
 	(void)link_note_introduced_locked(b, a->peer_id);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-		return; /* to them it looks as if the other had died */
-	(void)packet_send(a->socket, PACKET_INTRODUCTION, b->peer_id, &ends[0], 1);
-	(void)packet_send(b->socket, PACKET_INTRODUCTION, a->peer_id, &ends[1], 1);
-	close(ends[0]);
-	close(ends[1]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0) {
+		link_send_introduction_locked(a, b->peer_id, ends[0]);
+		link_send_introduction_locked(b, a->peer_id, ends[1]);
+		return;
+	}
+	/* To them it looks as if the other had died. */
+	link_forget_introduced_locked(a, b->peer_id);
+	link_forget_introduced_locked(b, a->peer_id);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
@@ -712,6 +745,8 @@ static void link_detach_locked(struct link *link)
 			close(fd);
 	tdestroy(link->introduced, free);
 	link->introduced = NULL;
+	list_for_each(other, &node.all_links, struct link, node_link)
+		link_forget_introduced_locked(other, link->peer_id);
 }
 
 void link_end(struct link *link)

@@ -41,6 +41,7 @@ enum {
 	LINK_MAX_BACKLOG = 64 << 20,  /* bytes that wait for room in the ring */
 	LINK_MAX_MEETINGS = 1 << 18,  /* offers and tickets by one giver that wait for each other */
 	LINK_MAX_UNITS = 1 << 24,     /* of send rights to one port */
+	LINK_MAX_HOLDERS = 1 << 16,   /* of a port that moves */
 	LINK_MAX_ELSEWHERE = 1 << 30, /* bytes of a frame too large for the ring */
 };
 
@@ -71,16 +72,21 @@ struct link {
 	uint32_t n_fds, first_fd, fds_capacity;
 
 	uint32_t n_meetings; /* offers and tickets by this giver that wait for each other */
-	struct list moves;   /* struct move: receive rights announced by this peer, not come yet */
 	void *introduced;    /* tsearch() tree of node ids to which we introduced this peer */
 };
 
 /* A link over a connected socket, which it takes. NULL with errno, and the socket is closed. Nothing comes before
  * link_begin(), so tables can be filled with what both ends know. */
 struct link *link_new(int socket, enum link_role role, uint64_t peer_id);
-/* Greets the peer. False with errno: it has ended already. */
+/* Greets the peer, or waits for its greeting (I1). False with errno: it has ended already. */
 bool link_begin(struct link *link);
-/* An introduction: the other end of @socket is that node. Taken, unless there is a link to it already. */
+/* An introduction: the other end of @socket, which is taken, is that node.
+ *   I1  Several may introduce the same two nodes, each with a socket of its own. The node with the higher id greets on all
+ *       of them. The one with the lower answers the first greeting that it reads; that socket is the link, and it closes
+ *       the others
+ * So the link is on a socket that both have, whoever of those who introduced them has died, and when another socket is
+ * closed, the higher has the link in its hands already, if only in the middle of the greeting: link_is_expected_locked().
+ * An introduction is a frame, so it is read before all that its sender says later and that relies on it. */
 void link_take_introduction(int socket, uint64_t peer_id);
 /* Introduces two peers to each other, unless that was done before. */
 void link_introduce_locked(struct link *a, struct link *b);
@@ -88,7 +94,7 @@ void link_introduce_locked(struct link *a, struct link *b);
 void link_ref_locked(struct link *link);
 void link_unref_locked(struct link *link); /* frees what is ended and unreferenced */
 
-/* The live link to a node; NULL: none. And whether there may be one soon. */
+/* The live link to a node; NULL: none. And whether there is one, or will be if the node lives. */
 struct link *link_find_locked(uint64_t node_id);
 bool link_is_expected_locked(uint64_t node_id);
 
@@ -109,7 +115,7 @@ void link_tell_room_locked(struct link *link);
  * come. */
 bool link_take_fd_locked(struct link *link, int *fd);
 
-/* Reads packets from the socket: the greeting, descriptors, introductions. Called by the poller. False: the peer is gone or
+/* Reads packets from the socket: the greeting, descriptors. Called by the poller. False: the peer is gone or
  * has broken the rules. */
 bool link_read_socket(struct link *link);
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernel/after.h"
 #include "kernel/message.h"
@@ -17,43 +18,56 @@
 #include "link/link.h"
 #include "link/outbound.h"
 #include "link/proxy.h"
+#include "link/table.h"
 
-/* At B: a receive right that MOVE has announced, until the message comes that carries it; and, as long as something may
- * come back by way of A, what P' holds. */
+/* At B: a port that is not settled. */
 struct move {
-	struct list link;  /* in the moves of the link to A */
+	struct list link;  /* in node.moves */
+	struct link *from; /* A; its end ends the move */
 	uint32_t index;	   /* h */
-	struct port *port; /* the right's reference until it has arrived, then one of our own */
-	bool has_arrived;
-	bool is_settling; /* B1 to B3: the guard is ours */
-	struct list held; /* port.held */
+	struct port *port; /* one reference, and until it has arrived that of the receive right */
+	bool has_arrived;  /* its right has been received, with the message that carries it */
+	bool is_returning; /* B1 to B3 for ourselves: the guard is ours, and held is port.held */
+	bool is_flushed;   /* A has said that nothing more of ours comes */
+	bool has_to_admit; /* those who were blocked here when it was a proxy may have room now */
+	unsigned n_settlers;
+	struct list held;
 };
 
 /* At B: a holder that is to come here. */
 struct settler {
-	struct list link; /* in node.settlers */
+	struct list link;  /* in node.settlers */
+	struct move *move; /* NULL: A is gone, and the units are in our hands */
+	struct port *port; /* one reference */
 	uint64_t giver, number, holder;
-	struct export *via;    /* h, of the link to A */
+	uint32_t sends, onces; /* its units; from FLUSHED on as that says */
 	struct export *export; /* y; NULL: the holder is not linked to us yet */
+	bool is_flushed;
 };
 
 /* At H: a proxy on its way from A to B. */
 struct relocation {
 	struct list link; /* in node.relocations */
 	uint64_t giver, home, number;
-	bool has_moved, has_offer, is_flushed;
-	struct proxy *proxy;		  /* NULL: it was gone before, or is by now */
-	uint32_t old_index, index, limit; /* at A; y; of y's queue */
-	uint32_t sends, onces;		  /* what READY brings, when there is no proxy any more */
+	struct proxy *proxy;   /* NULL: it was gone before, or is by now */
+	uint32_t old_index;    /* at A */
+	struct link *to;       /* the link to B, once its offer has come: then what follows is valid */
+	uint32_t index, limit; /* y; of y's queue */
+	bool is_orphan;	       /* A is gone: in limbo, with or without an offer */
+	uint32_t sends, onces; /* what H had when it stopped */
 };
 
-/* At H: a message kept back. */
+/* At A: a FLUSH that waits for a message. */
+struct flush {
+	struct list link; /* in node.flushes */
+	struct export *export;
+};
+
+/* A message kept back. */
 struct kept {
 	struct list link; /* in node.kept */
 	struct message *message;
 };
-
-static void relocations_go_on_locked(struct proxy *proxy);
 
 static void send_index(struct link *link, enum frame_type type, uint32_t index, uint32_t sends, uint32_t onces)
 {
@@ -67,64 +81,103 @@ static void send_index(struct link *link, enum frame_type type, uint32_t index, 
 	link_send_locked(link, &f.header, URGENCY_HIGH, NULL, 0);
 }
 
-static void send_ticket(struct link *link, enum frame_type type, uint64_t about, uint64_t number, uint32_t index)
+static void send_ticket(struct link *link, enum frame_type type, uint64_t about, uint64_t number,
+			const struct wire_right *right, uint32_t sends, uint32_t onces)
 {
 	struct frame_ticket f = {
 		.header = { sizeof f, (uint16_t)type, 0 },
 		.node = about,
 		.number = number,
-		.right = { .form = WIRE_YOURS, .kind = RIGHT_NONE, .value = index },
+		.sends = (int32_t)sends,
+		.onces = (int32_t)onces,
 	};
 
+	if (right)
+		f.right = *right;
 	link_send_locked(link, &f.header, URGENCY_HIGH, NULL, 0);
+}
+
+static void port_take_ref(struct port *port)
+{
+	lock_take(&port->lock);
+	port_ref_locked(port);
+	lock_drop(&port->lock);
+}
+
+/* Rights in our hands that are gone without consequences, because something else keeps the port and counts. */
+static void forget_rights(struct port *port, uint32_t sends, uint32_t onces)
+{
+	lock_take(&port->lock);
+	port->n_srights -= sends;
+	port->n_sorights -= onces;
+	port->n_refs -= sends + onces; /* not the last */
+	lock_drop(&port->lock);
+}
+
+/* With all consequences. */
+static void drop_rights(struct port *port, uint32_t sends, uint32_t onces)
+{
+	for (; sends > 0; sends--)
+		port_drop_send(port);
+	for (; onces > 0; onces--)
+		notify_send_once(port);
 }
 
 /* ---- A: out ------------------------------------------------------------------------------------------------------- */
 
-/* A1, and the number of the ticket for A3. */
+/* A1 */
 static void tell_holder_locked(struct link *home, struct export *x)
 {
+	struct wire_right right = { .form = WIRE_MINE, .kind = RIGHT_NONE, .value = x->index };
+
 	link_introduce_locked(x->link, home);
 	x->moved_ticket = ++node.next_ticket;
-	send_ticket(x->link, FRAME_MOVED, home->peer_id, x->moved_ticket, x->index);
+	send_ticket(x->link, FRAME_MOVED, home->peer_id, x->moved_ticket, &right, 0, 0);
 }
 
-static struct export *export_tell_holders_locked(struct link *home, struct port *port)
+/* Whether an export is that of a holder, who is to follow the port to @home. One that could not follow it before stays. */
+static bool export_has_to_follow(const struct export *x, const struct link *home)
 {
-	struct export *of_home = NULL;
-
-	for (struct export *x = port->exports; x; x = x->next) {
-		if (x->link == home && !x->moved_ticket)
-			of_home = x;
-		else if (!x->moved_ticket)
-			tell_holder_locked(home, x);
-	}
-	return of_home;
+	return x->link != home && !x->moved_ticket && !x->is_void;
 }
 
 /* What the new home held is its own from now on. Its export stays for what is under way, without units. */
-static void give_up_units_locked(struct export *x)
+static uint32_t give_up_units_locked(struct link *home, struct port *port)
 {
-	struct port *port = x->port;
+	struct export *x = port->exports;
 
-	lock_take(&port->lock);
-	port->n_srights -= x->sends;
-	port->n_sorights -= x->onces;
-	port->n_refs -= x->sends + x->onces;
-	lock_drop(&port->lock);
+	while (x && (x->link != home || x->moved_ticket || x->is_void))
+		x = x->next;
+	if (!x)
+		return INDEX_NONE;
+	forget_rights(port, x->sends, x->onces);
+	x->sends = x->onces = 0;
 	x->is_void = true;
+	return x->index;
 }
 
-static void deposit_for_holders_locked(struct link *home, struct port *port, uint32_t index)
+/* A2: MOVE, of which all but the counts is known. */
+static struct frame_move *move_frame_new(struct link *home, struct port *port, uint32_t index)
 {
+	uint32_t n = 0;
+	struct frame_move *f;
+	struct move_holder *holder;
+
 	for (struct export *x = port->exports; x; x = x->next)
-		if (x->link != home && x->moved_ticket && !x->is_deposited) {
-			x->is_deposited = true;
-			send_ticket(home, FRAME_DEPOSIT, x->link->peer_id, x->moved_ticket, index);
+		n += export_has_to_follow(x, home);
+	f = certain_alloc(sizeof *f + n * sizeof *holder);
+	*f = (struct frame_move){ .index = index, .n_holders = n };
+	f->header = (struct frame){ (uint32_t)(sizeof *f + n * sizeof *holder), FRAME_MOVE, 0 };
+	holder = (struct move_holder *)(f + 1);
+	for (struct export *x = port->exports; x; x = x->next)
+		if (export_has_to_follow(x, home)) {
+			tell_holder_locked(home, x);
+			*holder++ = (struct move_holder){ x->link->peer_id, x->moved_ticket, x->sends, x->onces };
 		}
+	return f;
 }
 
-/* A4: a notification that was asked for goes with the port. */
+/* A3: a notification that was asked for goes with the port. */
 static void move_request_locked(struct link *home, uint32_t index, struct message *notice)
 {
 	if (!notice)
@@ -152,27 +205,25 @@ static void move_queue_locked(struct proxy *proxy, struct list *queue)
 static void move_port_out_locked(struct link *home, struct port *port)
 {
 	struct message *no_senders = port->no_senders, *port_destroyed = port->port_destroyed;
-	struct frame_move f = { .header = { sizeof f, FRAME_MOVE, 0 }, .index = proxy_new_index_locked(home) };
-	struct export *of_home = export_tell_holders_locked(home, port);
+	uint32_t index = proxy_new_index_locked(home);
+	struct frame_move *f = move_frame_new(home, port, index);
 	struct proxy *proxy;
 	struct list queue;
 
-	f.mine = of_home ? of_home->index : INDEX_NONE;
-	if (of_home)
-		give_up_units_locked(of_home);
+	f->mine = give_up_units_locked(home, port);
 	list_init(&queue);
 	lock_take(&port->lock);
 	port->no_senders = port->port_destroyed = NULL;
 	list_splice(&queue, &port->messages);
-	proxy = proxy_adopt_locked(home, f.index, port);
-	f.sends = port->n_srights;
-	f.onces = port->n_sorights;
-	f.limit = port->qlimit;
+	proxy = proxy_adopt_locked(home, index, port);
+	f->sends = port->n_srights;
+	f->onces = port->n_sorights;
+	f->limit = port->qlimit;
 	lock_drop(&port->lock);
-	link_send_locked(home, &f.header, URGENCY_NORMAL, NULL, 0);
-	deposit_for_holders_locked(home, port, f.index);
-	move_request_locked(home, f.index, no_senders);
-	move_request_locked(home, f.index, port_destroyed);
+	link_send_locked(home, &f->header, URGENCY_NORMAL, NULL, 0);
+	free(f);
+	move_request_locked(home, index, no_senders);
+	move_request_locked(home, index, port_destroyed);
 	move_queue_locked(proxy, &queue);
 	node_note(&proxy->noted); /* perhaps no right is left here */
 }
@@ -193,98 +244,168 @@ void migrate_move_out_locked(struct link *link, struct message *m)
 	}
 }
 
-/* A6 */
+/* ---- A: flushed --------------------------------------------------------------------------------------------------- */
+
+static bool kept_is_from(const struct message *m, const struct link *link)
+{
+	return m->sent_by == SENDER_OTHER && m->sender.pid == link->peer.pid;
+}
+
+/* Whether something that the holder sent before has not been sent on. */
+static bool flush_waits_locked(const struct export *x)
+{
+	if (handoff_is_parked_locked(x->link->peer_id, x->port))
+		return true;
+	list_for_each(kept, &node.kept, struct kept, link)
+		if (kept->message->dest.port == x->port && kept_is_from(kept->message, x->link))
+			return true;
+	return false;
+}
+
+/* A5. The export ends. */
+static void flush_answer_locked(struct export *x)
+{
+	struct wire_right right = { .form = WIRE_YOURS, .kind = RIGHT_NONE };
+	struct proxy *proxy;
+
+	if (!port_is_proxy(x->port)) {
+		export_discard_locked(x); /* it has died since */
+		return;
+	}
+	proxy = x->port->proxy;
+	right.value = proxy->index;
+	if (!x->is_void)
+		proxy_pass_units_locked(proxy, x->sends, x->onces);
+	send_ticket(proxy->link, FRAME_FLUSHED, x->link->peer_id, x->is_void ? 0 : x->moved_ticket, &right, x->sends,
+		    x->onces);
+	x->sends = x->onces = 0;
+	export_leave_locked(x);
+}
+
+static void flushes_go_on_locked(void)
+{
+	list_for_each(flush, &node.flushes, struct flush, link) {
+		struct export *x = flush->export;
+
+		if (flush_waits_locked(x))
+			continue;
+		list_unlink(&flush->link);
+		free(flush);
+		flush_answer_locked(x);
+	}
+}
+
+void migrate_forget_export_locked(struct export *x)
+{
+	list_for_each(flush, &node.flushes, struct flush, link)
+		if (flush->export == x) {
+			list_unlink(&flush->link);
+			free(flush);
+		}
+}
+
 bool migrate_take_flush(struct link *from, const struct frame_index *f)
 {
-	struct frame_ticket flushed = { .header = { sizeof flushed, FRAME_FLUSHED, 0 } };
-	struct proxy *proxy;
+	struct flush *flush;
 	struct export *x;
-	bool ok = false;
+	bool ok;
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
-	if (x && (x->is_void || (x->moved_ticket && x->sends == (uint32_t)f->sends && x->onces == (uint32_t)f->onces)))
-		ok = true;
-	if (ok && port_is_proxy(x->port)) {
-		proxy = x->port->proxy;
-		flushed.node = from->peer_id;
-		flushed.number = x->moved_ticket;
-		flushed.right = (struct wire_right){ .form = WIRE_YOURS, .value = proxy->index };
-		if (!x->is_void)
-			proxy_pass_units_locked(proxy, x, &flushed);
-		link_send_locked(proxy->link, &flushed.header, URGENCY_HIGH, NULL, 0);
-		x->sends = x->onces = 0;
-		export_leave_locked(x);
-		relocations_go_on_locked(proxy);
+	ok = x && (x->is_void || (x->moved_ticket && x->sends == (uint32_t)f->sends && x->onces == (uint32_t)f->onces));
+	if (ok && flush_waits_locked(x)) {
+		flush = certain_alloc(sizeof *flush);
+		flush->export = x;
+		list_append(&node.flushes, &flush->link);
 	} else if (ok) {
-		export_discard_locked(x);
+		flush_answer_locked(x);
 	}
 	lock_drop(&node.lock);
 	return ok;
+}
+
+/* H dies: B is not to wait for it. Its units are dropped with its exports. */
+static void end_relay_locked(void *export)
+{
+	struct export *x = export;
+	struct wire_right right = { .form = WIRE_YOURS, .kind = RIGHT_NONE };
+
+	if (!x->moved_ticket || !port_is_proxy(x->port))
+		return;
+	right.value = x->port->proxy->index;
+	send_ticket(x->port->proxy->link, FRAME_FLUSHED, x->link->peer_id, x->moved_ticket, &right, 0, 0);
 }
 
 /* ---- B: in -------------------------------------------------------------------------------------------------------- */
 
 static struct move *move_find_locked(struct link *from, uint32_t index)
 {
-	list_for_each(move, &from->moves, struct move, link)
-		if (move->index == index)
+	list_for_each(move, &node.moves, struct move, link)
+		if (move->from == from && move->index == index)
 			return move;
 	return NULL;
 }
 
-/* B1 for what was a proxy. Its rights stay as they are, and one more is the guard. */
-static struct port *settle_in_proxy_locked(struct link *from, uint32_t mine, struct move *move, struct forced **forced)
+static bool port_is_unsettled_locked(const struct port *port)
+{
+	list_for_each(move, &node.moves, struct move, link)
+		if (move->port == port)
+			return true;
+	return false;
+}
+
+/* B4. Not the last reference: whoever has the receive right has one. */
+static void move_check_settled_locked(struct move *move)
+{
+	if (!move->has_arrived || move->is_returning || move->n_settlers || move->has_to_admit)
+		return;
+	list_unlink(&move->link);
+	port_unref(move->port);
+	free(move);
+}
+
+/* B1 for what was a proxy. Its rights stay as they are, and one more is the guard. What was to leave has arrived. */
+static struct port *return_home_locked(struct link *from, uint32_t mine, struct move *move, struct forced **forced)
 {
 	struct proxy *proxy = proxy_find_locked(from, mine);
-	struct port *port;
+	struct port *port = proxy ? proxy_come_home_locked(proxy, forced) : proxy_new_port(0);
 
-	move->is_settling = true;
-	if (!proxy) {
-		port = proxy_new_port(0);
-	} else {
-		port = proxy_come_home_locked(proxy, forced);
-	}
+	move->is_returning = true;
+	move->has_to_admit = true;
 	lock_take(&port->lock);
 	port_hold_locked(port, &move->held);
 	port->n_srights++;
 	port->n_refs++;
+	list_for_each(kept, &node.kept, struct kept, link) {
+		if (kept->message->dest.port != port)
+			continue;
+		list_append(&move->held, &kept->message->port_link);
+		port->n_queued++;
+		list_unlink(&kept->link);
+		free(kept);
+	}
 	lock_drop(&port->lock);
 	send_index(from, FRAME_FLUSH, mine, 0, 0);
 	return port;
 }
 
-bool migrate_take_move(struct link *from, const struct frame_move *f)
+static struct move *move_new_locked(struct link *from, const struct frame_move *f, struct forced **forced)
 {
-	struct forced *forced = NULL;
-	struct move *move;
+	struct move *move = certain_alloc(sizeof *move);
 	struct export *x;
 
-	if (!(f->index & INDEX_IS_ADOPTED) || f->index == INDEX_NONE || f->limit > UINT16_MAX ||
-	    f->sends > LINK_MAX_UNITS || f->onces > LINK_MAX_UNITS)
-		return false;
-	lock_take(&node.lock);
-	if (export_find_locked(from, f->index)) {
-		lock_drop(&node.lock);
-		return false;
-	}
-	move = certain_alloc(sizeof *move);
-	*move = (struct move){ .index = f->index };
-	list_init(&move->link);
-	move->port = f->mine == INDEX_NONE ? proxy_new_port(0) : settle_in_proxy_locked(from, f->mine, move, &forced);
+	*move = (struct move){ .from = from, .index = f->index };
+	move->port = f->mine == INDEX_NONE ? proxy_new_port(0) : return_home_locked(from, f->mine, move, forced);
 	lock_take(&move->port->lock);
+	port_ref_locked(move->port);
 	move->port->qlimit = f->limit;
-	move->port->n_srights += f->sends;
-	move->port->n_sorights += f->onces;
-	move->port->n_refs += f->sends + f->onces;
 	lock_drop(&move->port->lock);
+	port_add_rights(move->port, f->sends, f->onces);
 	x = export_adopt_locked(from, f->index, move->port);
 	x->sends = f->sends;
 	x->onces = f->onces;
-	list_append(&from->moves, &move->link);
-	lock_drop(&node.lock);
-	forced_fire_all(forced);
-	return true;
+	list_append(&node.moves, &move->link);
+	return move;
 }
 
 struct port *migrate_announced_locked(struct link *from, uint32_t index)
@@ -298,13 +419,7 @@ bool migrate_is_settling_locked(struct link *from, uint32_t index)
 {
 	struct move *move = move_find_locked(from, index);
 
-	return move && move->is_settling;
-}
-
-static void move_free_locked(struct move *move)
-{
-	list_unlink(&move->link);
-	free(move);
+	return move && move->is_returning;
 }
 
 struct port *migrate_arrive_locked(struct link *from, uint32_t index)
@@ -316,13 +431,7 @@ struct port *migrate_arrive_locked(struct link *from, uint32_t index)
 		return NULL;
 	port = move->port;
 	move->has_arrived = true;
-	if (!move->is_settling) {
-		move_free_locked(move);
-		return port;
-	}
-	lock_take(&port->lock);
-	port_ref_locked(port);
-	lock_drop(&port->lock);
+	move_check_settled_locked(move);
 	return port;
 }
 
@@ -345,158 +454,273 @@ void migrate_deliver_request(struct message *m)
 	right_destroy(&previous);
 }
 
-/* B2: a new export, even if the holder has one already from when the port was here before. */
-static void settler_offer_locked(struct settler *settler, struct link *holder)
-{
-	struct frame_ticket f = {
-		.header = { sizeof f, FRAME_OFFER, 0 },
-		.node = settler->giver,
-		.number = settler->number,
-	};
-	struct export *y = export_new_locked(holder, settler->via->port);
+/* ---- B: who follows ----------------------------------------------------------------------------------------------- */
 
-	y->is_settling = true;
-	settler->export = y;
-	f.right = (struct wire_right){ WIRE_MINE, RIGHT_NONE, (uint16_t)y->told_limit, y->index };
-	link_send_locked(holder, &f.header, URGENCY_HIGH, NULL, 0);
+static void settler_free_locked(struct settler *s)
+{
+	struct move *move = s->move;
+
+	list_unlink(&s->link);
+	port_unref(s->port);
+	free(s);
+	if (move && --move->n_settlers == 0)
+		move_check_settled_locked(move);
 }
 
-bool migrate_take_deposit(struct link *from, const struct frame_ticket *f)
+/* B2: a new export, even if the holder has one already from when the port was here before. */
+static void settler_offer_locked(struct settler *s, struct link *holder)
 {
-	struct settler *settler;
-	struct link *holder;
-	struct export *via;
+	struct wire_right right = { .form = WIRE_MINE, .kind = RIGHT_NONE };
+	struct export *y = export_new_locked(holder, s->port);
 
+	y->is_settling = true;
+	s->export = y;
+	right.limit = (uint16_t)y->told_limit;
+	right.value = y->index;
+	send_ticket(holder, FRAME_OFFER, s->giver, s->number, &right, 0, 0);
+}
+
+static void settler_new_locked(struct move *move, const struct move_holder *holder)
+{
+	struct link *link = link_find_locked(holder->node);
+	struct settler *s;
+
+	if (!link_is_expected_locked(holder->node))
+		return; /* it is dead, or cannot come to us: it goes on by way of A */
+	s = certain_alloc(sizeof *s);
+	*s = (struct settler){
+		.move = move,
+		.port = move->port,
+		.giver = move->from->peer_id,
+		.number = holder->number,
+		.holder = holder->node,
+		.sends = holder->sends,
+		.onces = holder->onces,
+	};
+	port_take_ref(s->port);
+	list_append(&node.settlers, &s->link);
+	move->n_settlers++;
+	if (link)
+		settler_offer_locked(s, link);
+}
+
+static bool move_frame_is_sound(const struct frame_move *f, const struct move_holder *holders)
+{
+	if (!(f->index & INDEX_IS_ADOPTED) || f->index == INDEX_NONE || f->limit > UINT16_MAX ||
+	    f->sends > LINK_MAX_UNITS || f->onces > LINK_MAX_UNITS)
+		return false;
+	for (uint32_t i = 0; i < f->n_holders; i++)
+		if (holders[i].number == 0 || holders[i].sends > f->sends || holders[i].onces > f->onces)
+			return false;
+	return true;
+}
+
+bool migrate_take_move(struct link *from, const struct frame_move *f, const struct move_holder *holders)
+{
+	struct forced *forced = NULL;
+	struct move *move;
+
+	if (!move_frame_is_sound(f, holders))
+		return false;
 	lock_take(&node.lock);
-	via = export_find_locked(from, f->right.value);
-	if (!via || !(via->index & INDEX_IS_ADOPTED) || f->number == 0) {
+	if (export_find_locked(from, f->index)) {
 		lock_drop(&node.lock);
 		return false;
 	}
-	settler = certain_alloc(sizeof *settler);
-	*settler = (struct settler){ .giver = from->peer_id, .number = f->number, .holder = f->node, .via = via };
-	list_append(&node.settlers, &settler->link);
-	if (!handoff_is_introduced_locked(from, f->node)) {
-		list_unlink(&settler->link); /* it is dead: its units come back to A */
-		free(settler);
-	} else if ((holder = link_find_locked(f->node))) {
-		settler_offer_locked(settler, holder);
-	}
+	move = move_new_locked(from, f, &forced);
+	for (uint32_t i = 0; i < f->n_holders; i++)
+		settler_new_locked(move, &holders[i]);
 	lock_drop(&node.lock);
+	forced_fire_all(forced);
 	return true;
 }
 
 static struct settler *settler_find_locked(uint64_t giver, uint64_t number)
 {
-	list_for_each(settler, &node.settlers, struct settler, link)
-		if (settler->giver == giver && settler->number == number)
-			return settler;
+	list_for_each(s, &node.settlers, struct settler, link)
+		if (s->giver == giver && s->number == number)
+			return s;
 	return NULL;
 }
 
-/* What came by way of A has all come: B3 for ourselves. */
-static void move_settle_locked(struct move *move, struct after *after)
+static bool flush_own_locked(struct link *from, const struct frame_ticket *f)
 {
-	struct port *port = move->port;
+	struct move *move = move_find_locked(from, f->right.value);
 
-	lock_take(&port->lock);
-	port_release_held_locked(port, after);
-	lock_drop(&port->lock);
+	if (!move || !move->is_returning || move->is_flushed || f->node != node.id)
+		return false;
+	move->is_flushed = true;
+	return true;
 }
 
-/* Drops what a settled move still has: the guard, and perhaps our reference. */
-static void drop_guard(struct port *port, bool has_reference)
+/* Units of a holder that is not expected any more. */
+static struct port *take_units_locked(struct export *via, uint32_t sends, uint32_t onces)
 {
-	port_drop_send(port);
-	if (has_reference)
-		port_unref(port);
+	via->sends -= sends;
+	via->onces -= onces;
+	port_take_ref(via->port);
+	return via->port;
 }
 
-static bool settle_ourselves(struct link *from, uint32_t index)
-{
-	struct port *port = NULL;
-	bool has_arrived = false;
-	struct after after;
-	struct move *move;
-
-	after_init(&after);
-	lock_take(&node.lock);
-	move = move_find_locked(from, index);
-	if (move && move->is_settling) {
-		move_settle_locked(move, &after);
-		port = move->port;
-		has_arrived = move->has_arrived;
-		move->is_settling = false;
-		if (has_arrived)
-			move_free_locked(move);
-	}
-	lock_drop(&node.lock);
-	after_run(&after);
-	if (port)
-		drop_guard(port, has_arrived);
-	return port != NULL;
-}
-
-/* B3: units of h become units of y. */
 bool migrate_take_flushed(struct link *from, const struct frame_ticket *f)
 {
 	uint32_t sends = (uint32_t)f->sends, onces = (uint32_t)f->onces;
-	struct settler *settler;
-	struct port *port = NULL;
-	struct export *via, *y;
+	struct port *orphaned = NULL;
+	struct settler *s = NULL;
+	struct export *via;
 	bool ok;
 
-	if (f->number == 0)
-		return f->node == node.id && settle_ourselves(from, f->right.value);
 	lock_take(&node.lock);
 	via = export_find_locked(from, f->right.value);
-	ok = via && f->sends >= 0 && f->onces >= 0 && via->sends >= sends && via->onces >= onces;
-	settler = ok ? settler_find_locked(from->peer_id, f->number) : NULL;
-	if (ok) {
-		port = via->port;
-		lock_take(&port->lock);
-		port_ref_locked(port);
-		lock_drop(&port->lock);
-		via->sends -= sends;
-		via->onces -= onces;
-		export_check_unused_locked(via);
+	if (f->number == 0) {
+		ok = via && flush_own_locked(from, f);
+	} else {
+		ok = via && f->sends >= 0 && f->onces >= 0 && via->sends >= sends && via->onces >= onces;
+		s = ok ? settler_find_locked(from->peer_id, f->number) : NULL;
+		ok = ok && (!s || (!s->is_flushed && s->move && s->port == via->port));
+		if (ok && !s)
+			orphaned = take_units_locked(via, sends, onces);
 	}
-	if (settler && settler->export) {
-		y = settler->export;
-		y->sends += sends;
-		y->onces += onces;
-		y->is_settling = false;
-		send_index(y->link, FRAME_READY, y->index, sends, onces);
-		export_check_unused_locked(y);
-		sends = onces = 0;
-	}
-	if (settler) {
-		list_unlink(&settler->link);
-		free(settler);
+	if (ok && s) {
+		s->is_flushed = true;
+		s->sends = sends;
+		s->onces = onces;
 	}
 	lock_drop(&node.lock);
-	for (; ok && sends > 0; sends--)
-		port_drop_send(port);
-	for (; ok && onces > 0; onces--)
-		notify_send_once(port);
-	if (port)
-		port_unref(port);
+	if (orphaned) {
+		drop_rights(orphaned, sends, onces);
+		port_unref(orphaned);
+	}
+	migrate_go_on();
 	return ok;
+}
+
+static uint32_t less(uint32_t n, uint32_t by)
+{
+	return n > by ? n - by : 0;
+}
+
+/* B3. The units, which are naked rights of no export any more, become those of y, but for what it has given already: so
+ * many send rights are left, for the caller to drop. */
+static uint32_t settler_settle_locked(struct settler *s)
+{
+	struct export *y = s->export;
+	uint32_t n_left = s->sends, n_gone = s->onces;
+
+	if (y) {
+		y->is_settling = false;
+		y->sends += less(s->sends, y->owed_sends);
+		y->onces += less(s->onces, y->owed_onces);
+		n_left = s->sends - less(s->sends, y->owed_sends);
+		n_gone = s->onces - less(s->onces, y->owed_onces);
+		y->owed_sends = y->owed_onces = 0;
+		send_index(y->link, FRAME_READY, y->index, s->sends, s->onces);
+		export_check_unused_locked(y);
+	}
+	forget_rights(s->port, 0, n_gone);
+	return n_left;
+}
+
+/* One holder that has been flushed. True: there was one. */
+static bool settle_holder(void)
+{
+	struct port *port = NULL;
+	uint32_t n_left = 0;
+
+	lock_take(&node.lock);
+	list_for_each(s, &node.settlers, struct settler, link) {
+		struct export *via;
+
+		if (!s->is_flushed || !s->move || handoff_is_parked_locked(s->giver, s->port))
+			continue;
+		via = export_find_locked(s->move->from, s->move->index);
+		/* As much as FLUSHED said; less only if A has taken something back since. */
+		s->sends = via && via->sends > s->sends ? s->sends : via ? via->sends : 0;
+		s->onces = via && via->onces > s->onces ? s->onces : via ? via->onces : 0;
+		if (via) {
+			via->sends -= s->sends;
+			via->onces -= s->onces;
+		}
+		port = s->port;
+		port_take_ref(port);
+		n_left = settler_settle_locked(s);
+		settler_free_locked(s);
+		break;
+	}
+	lock_drop(&node.lock);
+	if (!port)
+		return false;
+	drop_rights(port, n_left, 0);
+	port_unref(port);
+	return true;
+}
+
+/* B3 for ourselves: what was held is delivered. */
+static void move_release_locked(struct move *move, struct after *after)
+{
+	lock_take(&move->port->lock);
+	port_release_held_locked(move->port, after);
+	lock_drop(&move->port->lock);
+	move->is_returning = false;
+}
+
+static void move_admit_locked(struct move *move, struct after *after)
+{
+	lock_take(&move->port->lock);
+	send_admit_locked(move->port, after);
+	lock_drop(&move->port->lock);
+	move->has_to_admit = false;
+}
+
+/* One port that has come back to us. True: there was one. */
+static bool settle_ourselves(void)
+{
+	struct port *port = NULL;
+	bool was_returning = false;
+	struct after after;
+
+	after_init(&after);
+	lock_take(&node.lock);
+	list_for_each(move, &node.moves, struct move, link) {
+		was_returning = move->is_flushed && move->is_returning &&
+				!handoff_is_parked_locked(move->from->peer_id, move->port);
+		if (!was_returning && !(move->has_to_admit && move->has_arrived))
+			continue;
+		port = move->port;
+		port_take_ref(port);
+		if (was_returning)
+			move_release_locked(move, &after);
+		if (move->has_arrived)
+			move_admit_locked(move, &after);
+		move_check_settled_locked(move);
+		break;
+	}
+	lock_drop(&node.lock);
+	after_run(&after);
+	if (!port)
+		return false;
+	drop_rights(port, was_returning, 0); /* the guard */
+	port_unref(port);
+	return true;
 }
 
 /* ---- H: from one home to the other -------------------------------------------------------------------------------- */
 
 static struct relocation *relocation_find_locked(uint64_t giver, uint64_t home, uint64_t number)
 {
-	struct relocation *x;
-
 	list_for_each(r, &node.relocations, struct relocation, link)
 		if (r->giver == giver && r->home == home && r->number == number)
 			return r;
-	x = certain_alloc(sizeof *x);
-	*x = (struct relocation){ .giver = giver, .home = home, .number = number };
-	list_append(&node.relocations, &x->link);
-	return x;
+	return NULL;
+}
+
+static struct relocation *relocation_new_locked(uint64_t giver, uint64_t home, uint64_t number)
+{
+	struct relocation *r = certain_alloc(sizeof *r);
+
+	*r = (struct relocation){ .giver = giver, .home = home, .number = number };
+	list_append(&node.relocations, &r->link);
+	return r;
 }
 
 static void relocation_free_locked(struct relocation *r)
@@ -507,89 +731,78 @@ static void relocation_free_locked(struct relocation *r)
 	free(r);
 }
 
-/* Relays of ours still go through it: their FLUSHED has to come first. */
-static bool proxy_has_relays(const struct proxy *proxy)
-{
-	for (const struct export *x = proxy->port->exports; x; x = x->next)
-		if (x->moved_ticket || x->is_void)
-			return true;
-	return false;
-}
-
-/* H1. From here on the proxy is in the table of its new home as well, so that rights that come from there are known. */
-static void relocation_flush_locked(struct relocation *r)
-{
-	struct link *giver = link_find_locked(r->giver), *home = link_find_locked(r->home);
-	struct proxy *proxy = r->proxy;
-
-	if (!r->has_moved || !r->has_offer || r->is_flushed || !giver || !home)
-		return;
-	if (proxy && (proxy->relocation || proxy_has_relays(proxy)))
-		return;
-	r->is_flushed = true;
-	if (!proxy) {
-		send_index(giver, FRAME_FLUSH, r->old_index, 0, 0);
-		return;
-	}
-	proxy_settle_counts_locked(proxy);
-	proxy->relocation = r;
-	node.n_limbo++;
-	r->sends = proxy->told_sends;
-	r->onces = proxy->told_onces;
-	proxy_enter_table_locked(home, r->index, proxy);
-	send_index(giver, FRAME_FLUSH, r->old_index, proxy->told_sends, proxy->told_onces);
-}
-
-static void relocations_go_on_locked(struct proxy *proxy)
-{
-	list_for_each(r, &node.relocations, struct relocation, link) {
-		if (r->proxy == proxy && !r->is_flushed) {
-			relocation_flush_locked(r);
-			return;
-		}
-	}
-}
-
 bool migrate_take_moved(struct link *from, const struct frame_ticket *f)
 {
 	struct relocation *r;
-	bool ok = true;
+	bool ok;
 
 	lock_take(&node.lock);
-	r = relocation_find_locked(from->peer_id, f->node, f->number);
-	if (r->has_moved) {
-		ok = false;
-	} else {
-		r->has_moved = true;
+	ok = !relocation_find_locked(from->peer_id, f->node, f->number);
+	/* If it cannot come to be linked to the new home it goes on by way of the old one. */
+	if (ok && link_is_expected_locked(f->node)) {
+		r = relocation_new_locked(from->peer_id, f->node, f->number);
 		r->old_index = f->right.value;
 		r->proxy = proxy_find_locked(from, f->right.value);
-		/* If it cannot come to be linked to the new home it goes on by way of the old one. */
-		(void)handoff_is_introduced_locked(from, f->node);
-		relocation_flush_locked(r);
 	}
 	lock_drop(&node.lock);
 	return ok;
 }
 
-/* MOVED was put before the deposit that this offer is made by, so it has come, if it has not been taken yet. */
+/* Into limbo. */
+static void relocation_stop_locked(struct relocation *r)
+{
+	struct proxy *proxy = r->proxy;
+
+	if (!proxy)
+		return;
+	if (!r->is_orphan)
+		proxy_settle_counts_locked(proxy);
+	proxy->relocation = r;
+	r->sends = proxy->told_sends;
+	r->onces = proxy->told_onces;
+}
+
+/* H1 */
+static void relocation_flush_locked(struct relocation *r, struct link *home)
+{
+	struct link *giver = link_find_locked(r->giver);
+
+	if (!r->is_orphan)
+		relocation_stop_locked(r);
+	r->to = home;
+	if (r->proxy)
+		proxy_enter_table_locked(home, r->index, r->proxy);
+	if (r->proxy && r->is_orphan) {
+		r->proxy->link = home;
+		r->proxy->index = r->index;
+	}
+	if (giver && !r->is_orphan)
+		send_index(giver, FRAME_FLUSH, r->old_index, r->sends, r->onces);
+}
+
+/* MOVED was put before MOVE, by which the offer is made, so it has come, if it has not been taken yet. To read on in the
+ * giver's ring until there it is does not go round in circles: of two offers that would need each other's MOVED one was
+ * made first. */
 static void await_moved(uint64_t giver, uint64_t home, uint64_t number)
 {
+	bool has_more = true;
 	struct link *link;
-	bool has_moved;
 
-	lock_take(&node.lock);
-	link = link_find_locked(giver);
-	has_moved = relocation_find_locked(giver, home, number)->has_moved;
-	if (link)
-		link_ref_locked(link);
-	lock_drop(&node.lock);
-	if (link && !has_moved)
-		(void)inbound_drain(link);
-	if (!link)
-		return;
-	lock_take(&node.lock);
-	link_unref_locked(link);
-	lock_drop(&node.lock);
+	while (has_more) {
+		lock_take(&node.lock);
+		link = link_find_locked(giver);
+		if (link && relocation_find_locked(giver, home, number))
+			link = NULL;
+		if (link)
+			link_ref_locked(link);
+		lock_drop(&node.lock);
+		if (!link)
+			return;
+		has_more = inbound_take_one(link);
+		lock_take(&node.lock);
+		link_unref_locked(link);
+		lock_drop(&node.lock);
+	}
 }
 
 bool migrate_take_offer(struct link *from, const struct frame_ticket *f)
@@ -600,12 +813,16 @@ bool migrate_take_offer(struct link *from, const struct frame_ticket *f)
 	await_moved(f->node, from->peer_id, f->number);
 	lock_take(&node.lock);
 	r = relocation_find_locked(f->node, from->peer_id, f->number);
-	ok = !r->has_offer && !table_get(&from->proxies, f->right.value) && f->right.value < LINK_MAX_EXPORTS;
+	ok = f->right.value < LINK_MAX_EXPORTS && !proxy_find_locked(from, f->right.value) &&
+	     (r ? !r->to : !link_find_locked(f->node));
+	if (ok && !r) { /* A is gone, and so is our proxy: what READY brings is to be given back */
+		r = relocation_new_locked(f->node, from->peer_id, f->number);
+		r->is_orphan = true;
+	}
 	if (ok) {
-		r->has_offer = true;
 		r->index = f->right.value;
 		r->limit = f->right.limit;
-		relocation_flush_locked(r);
+		relocation_flush_locked(r, from);
 	}
 	lock_drop(&node.lock);
 	return ok;
@@ -613,20 +830,51 @@ bool migrate_take_offer(struct link *from, const struct frame_ticket *f)
 
 /* ---- limbo -------------------------------------------------------------------------------------------------------- */
 
-bool migrate_is_in_limbo(const struct port *port)
+static const struct relocation *limbo_of(const struct port *port)
 {
-	return port && port != PORT_DEAD && port_is_proxy(port) && port->proxy->relocation;
+	return port && port != PORT_DEAD && port_is_proxy(port) ? port->proxy->relocation : NULL;
 }
 
-static bool message_is_in_limbo(const struct message *m)
+bool migrate_is_in_limbo(const struct port *port)
 {
-	if (migrate_is_in_limbo(m->dest.port) || migrate_is_in_limbo(m->reply.port))
+	return limbo_of(port) != NULL;
+}
+
+struct link *migrate_home_locked(const struct proxy *proxy, uint32_t *index)
+{
+	const struct relocation *r = proxy->relocation;
+
+	*index = r ? r->index : proxy->index;
+	return r ? r->to : proxy->link;
+}
+
+/* Messages that only pass by are not held up by a right in limbo, unless nobody could grant it yet. */
+static bool right_holds_back_locked(const struct message *m, const struct port *port, enum right_kind kind)
+{
+	const struct relocation *r = limbo_of(port);
+
+	if (r)
+		return m->sent_by != SENDER_OTHER || !r->to;
+	return kind == RIGHT_RECEIVE && port && port != PORT_DEAD && port_is_unsettled_locked(port);
+}
+
+static bool message_has_to_wait_locked(const struct message *m)
+{
+	if (migrate_is_in_limbo(m->dest.port) || right_holds_back_locked(m, m->reply.port, m->reply.kind))
 		return true;
 	for (uint32_t i = 0; i < m->n_items; i++)
 		for (uint32_t j = 0; j < m->items[i].n_rights; j++)
-			if (migrate_is_in_limbo(item_ports(&m->items[i])[j]))
+			if (right_holds_back_locked(m, item_ports(&m->items[i])[j], m->items[i].right))
 				return true;
 	return false;
+}
+
+static bool message_has_same_way(const struct message *a, const struct message *b)
+{
+	bool a_is_foreign = a->sent_by == SENDER_OTHER, b_is_foreign = b->sent_by == SENDER_OTHER;
+
+	return a->dest.port == b->dest.port && a_is_foreign == b_is_foreign &&
+	       (!a_is_foreign || a->sender.pid == b->sender.pid);
 }
 
 static bool kept_precedes_locked(const struct message *m)
@@ -634,7 +882,7 @@ static bool kept_precedes_locked(const struct message *m)
 	list_for_each(kept, &node.kept, struct kept, link) {
 		if (kept->message == m)
 			return false;
-		if (kept->message->dest.port == m->dest.port)
+		if (message_has_same_way(kept->message, m))
 			return true;
 	}
 	return false;
@@ -644,9 +892,9 @@ bool migrate_keep_back_locked(struct message *m)
 {
 	struct kept *kept;
 
-	if (node.n_limbo == 0 && list_is_empty(&node.kept))
+	if (list_is_empty(&node.relocations) && list_is_empty(&node.moves) && list_is_empty(&node.kept))
 		return false;
-	if (!message_is_in_limbo(m) && !kept_precedes_locked(m))
+	if (!message_has_to_wait_locked(m) && !kept_precedes_locked(m))
 		return false;
 	kept = certain_alloc(sizeof *kept);
 	kept->message = m;
@@ -654,79 +902,113 @@ bool migrate_keep_back_locked(struct message *m)
 	return true;
 }
 
-/* Takes out, in order, what may leave now. */
-static void kept_release_locked(struct list *ready)
+/* Sends, in order, what may leave now; what is for no proxy any more goes to @others. */
+static bool kept_release_locked(struct list *others)
 {
+	bool has_any = false;
+
 	list_for_each(kept, &node.kept, struct kept, link) {
 		struct message *m = kept->message;
 
-		if (message_is_in_limbo(m) || kept_precedes_locked(m))
+		if (message_has_to_wait_locked(m) || kept_precedes_locked(m))
 			continue;
 		list_unlink(&kept->link);
-		list_append(ready, &m->port_link);
 		free(kept);
+		has_any = true;
+		if (port_is_proxy(m->dest.port))
+			outbound_send_to_proxy_locked(m->dest.port->proxy, m);
+		else
+			list_append(others, &m->port_link);
 	}
+	return has_any;
 }
 
-static void transmit_all(struct list *ready)
+static bool release_kept(void)
 {
-	list_for_each(m, ready, struct message, port_link) {
+	struct list others;
+	bool has_any;
+
+	list_init(&others);
+	lock_take(&node.lock);
+	has_any = kept_release_locked(&others);
+	flushes_go_on_locked();
+	lock_drop(&node.lock);
+	list_for_each(m, &others, struct message, port_link) {
 		list_unlink(&m->port_link);
-		outbound_transmit(m);
+		send_always(m);
 	}
+	return has_any;
 }
 
-/* H2 */
+void migrate_go_on(void)
+{
+	bool is_idle;
+
+	do {
+		lock_take(&node.lock);
+		is_idle = list_is_empty(&node.settlers) && list_is_empty(&node.moves) && list_is_empty(&node.kept) &&
+			  list_is_empty(&node.flushes);
+		lock_drop(&node.lock);
+	} while (!is_idle && (settle_holder() || settle_ourselves() || release_kept()));
+}
+
+/* ---- H: arrived --------------------------------------------------------------------------------------------------- */
+
 static struct relocation *relocation_of_ready_locked(uint64_t home, uint32_t index)
 {
 	list_for_each(r, &node.relocations, struct relocation, link)
-		if (r->home == home && r->index == index && r->is_flushed)
+		if (r->home == home && r->index == index && r->to)
 			return r;
 	return NULL;
 }
 
-/* The proxy has ended meanwhile: what it was to have is given back. */
-static void give_back_locked(struct link *home, const struct relocation *r)
+/* The proxy has ended meanwhile, or never was: what it was to have is given back. */
+static void give_back_locked(struct link *home, const struct relocation *r, const struct frame_index *f)
 {
-	if (r->sends || r->onces)
-		send_index(home, FRAME_COUNT, r->index, (uint32_t) - (int64_t)r->sends, (uint32_t) - (int64_t)r->onces);
+	uint32_t sends = r->is_orphan ? (uint32_t)f->sends : r->sends;
+	uint32_t onces = r->is_orphan ? (uint32_t)f->onces : r->onces;
+
+	if (sends || onces)
+		send_index(home, FRAME_COUNT, r->index, (uint32_t) - (int64_t)sends, (uint32_t) - (int64_t)onces);
+}
+
+/* H2. B grants what A had said, if A is gone: the difference is settled like any other. */
+static void relocation_arrive_locked(struct relocation *r, struct link *home, const struct frame_index *f,
+				     struct after *after, struct forced **accepted)
+{
+	struct proxy *proxy = r->proxy;
+
+	if (r->is_orphan) {
+		proxy->told_sends += (uint32_t)f->sends - r->sends;
+		proxy->told_onces += (uint32_t)f->onces - r->onces;
+	}
+	proxy->relocation = NULL;
+	r->proxy = NULL;
+	proxy_relocate_locked(proxy, home, r->index, r->limit, after, accepted);
+	node_note(&proxy->noted);
 }
 
 bool migrate_take_ready(struct link *from, const struct frame_index *f)
 {
 	struct forced *accepted = NULL;
 	struct relocation *r;
-	struct proxy *proxy;
 	struct after after;
-	struct list ready;
 
 	after_init(&after);
-	list_init(&ready);
 	lock_take(&node.lock);
 	r = relocation_of_ready_locked(from->peer_id, f->index);
-	if (!r) {
-		lock_drop(&node.lock);
-		return false;
-	}
-	proxy = r->proxy;
-	if (!proxy)
-		give_back_locked(from, r);
-	else
-		proxy_relocate_locked(proxy, from, r->index, r->limit, &after, &accepted);
-	if (proxy)
-		node.n_limbo--;
-	relocation_free_locked(r);
-	if (proxy) {
-		kept_release_locked(&ready);
-		node_note(&proxy->noted);
-		relocations_go_on_locked(proxy);
-	}
+	if (r && r->proxy)
+		relocation_arrive_locked(r, from, f, &after, &accepted);
+	else if (r)
+		give_back_locked(from, r, f);
+	if (r)
+		relocation_free_locked(r);
 	lock_drop(&node.lock);
 	after_run(&after);
-	transmit_all(&ready);
 	forced_fire_all(accepted);
 	handoff_retry_deposits();
-	return true;
+	migrate_go_on();
+	return r != NULL;
 }
 
 void migrate_forget_proxy_locked(struct proxy *proxy)
@@ -734,10 +1016,10 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 	struct relocation *r = proxy->relocation;
 
 	if (r) {
-		node.n_limbo--;
 		r->sends = proxy->told_sends;
 		r->onces = proxy->told_onces;
-		proxy_leave_table_locked(link_find_locked(r->home), r->index, proxy);
+		if (r->to)
+			proxy_leave_table_locked(r->to, r->index, proxy);
 	}
 	proxy->relocation = NULL;
 	list_for_each(other, &node.relocations, struct relocation, link)
@@ -745,105 +1027,265 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 			other->proxy = NULL;
 }
 
+/* The port of a proxy in limbo has died, or nobody knows where it is. */
+static void relocation_die(uint64_t giver, uint64_t home, uint64_t number)
+{
+	struct forced *forced = NULL;
+	struct port *port = NULL;
+	struct relocation *r;
+
+	lock_take(&node.lock);
+	r = relocation_find_locked(giver, home, number);
+	if (r && r->proxy && r->proxy->relocation == r)
+		port = proxy_end_locked(r->proxy, &forced);
+	if (r)
+		relocation_free_locked(r);
+	lock_drop(&node.lock);
+	if (port)
+		port_destroy(port);
+	forced_fire_all(forced);
+	handoff_retry_deposits();
+	migrate_go_on();
+}
+
+void migrate_take_void(struct link *from, const struct frame_ticket *f)
+{
+	relocation_die(f->node, from->peer_id, f->number);
+}
+
 /* ---- links -------------------------------------------------------------------------------------------------------- */
 
-void migrate_take_link(struct link *link)
+static void relocation_ask_locked(const struct relocation *r, struct link *home)
 {
-	lock_take(&node.lock);
-	list_for_each(settler, &node.settlers, struct settler, link)
-		if (settler->holder == link->peer_id && !settler->export)
-			settler_offer_locked(settler, link);
+	send_ticket(home, FRAME_QUERY, r->giver, r->number, NULL, 0, 0);
+}
+
+void migrate_take_link_locked(struct link *link)
+{
+	list_for_each(s, &node.settlers, struct settler, link) {
+		if (s->holder != link->peer_id || s->export)
+			continue;
+		if (port_is_dead(s->port)) {
+			send_ticket(link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
+			forget_rights(s->port, s->move ? 0 : s->sends, s->move ? 0 : s->onces);
+			settler_free_locked(s);
+			continue;
+		}
+		settler_offer_locked(s, link);
+		if (!s->move) { /* the former home has died since */
+			(void)settler_settle_locked(s);
+			settler_free_locked(s);
+		}
+	}
 	list_for_each(r, &node.relocations, struct relocation, link)
-		if (r->home == link->peer_id)
-			relocation_flush_locked(r);
-	lock_drop(&node.lock);
+		if (r->home == link->peer_id && r->is_orphan)
+			relocation_ask_locked(r, link);
 }
 
-static void end_settlers_locked(const struct link *link)
+void migrate_note_death_locked(struct port *port)
 {
-	list_for_each(settler, &node.settlers, struct settler, link) {
-		if (settler->holder == link->peer_id)
-			settler->export = NULL; /* it ends with the link; what FLUSHED brings is dropped */
-		if (settler->giver != link->peer_id)
+	list_for_each(s, &node.settlers, struct settler, link) {
+		if (s->port != port || !s->export)
 			continue;
-		if (settler->export) { /* the holder sees the port die with A, and us offer what it has no use for */
-			settler->export->is_settling = false;
-			export_check_unused_locked(settler->export);
-		}
-		list_unlink(&settler->link);
-		free(settler);
+		send_ticket(s->export->link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
+		s->export->is_settling = false;
+		export_check_unused_locked(s->export);
+		settler_free_locked(s);
 	}
-}
-
-/* In the middle of it the port dies with either: it ends with the link that does. */
-static void relocation_abandon_locked(struct relocation *r, const struct link *ending)
-{
-	struct link *home = link_find_locked(r->home);
-
-	if (r->home != ending->peer_id) {
-		proxy_leave_table_locked(home, r->index, r->proxy);
-		return;
-	}
-	proxy_leave_table_locked(r->proxy->link, r->proxy->index, r->proxy);
-	r->proxy->link = (struct link *)ending;
-	r->proxy->index = r->index;
-}
-
-/* With A or B gone. */
-static void end_relocations_locked(const struct link *link)
-{
-	list_for_each(r, &node.relocations, struct relocation, link) {
-		if (r->giver != link->peer_id && r->home != link->peer_id)
+	list_for_each(move, &node.moves, struct move, link) {
+		if (move->port != port)
 			continue;
-		if (r->proxy && r->proxy->relocation == r) {
-			node.n_limbo--;
-			relocation_abandon_locked(r, link);
-		}
-		relocation_free_locked(r);
+		list_for_each(s, &node.settlers, struct settler, link)
+			if (s->move == move) {
+				s->move = NULL;
+				s->sends = s->onces = 0;
+			}
+		forget_rights(port, move->is_returning, 0);
+		list_unlink(&move->link);
+		port_unref(port); /* not the last */
+		free(move);
 	}
 }
 
-/* One that has not arrived dies; one that was settling has nothing more to wait for. */
-static bool end_move(struct link *link)
+/* H is gone, or cannot come: it has no other way to us than that link. Returns the port of one, with what it was to have, which the caller drops. */
+static struct port *end_settler_of_holder_locked(const struct link *link, uint32_t *sends, uint32_t *onces)
 {
-	struct port *port = NULL;
-	bool has_arrived = false, is_settling = false;
+	list_for_each(s, &node.settlers, struct settler, link) {
+		struct port *port = s->port;
+
+		if (s->holder != link->peer_id ||
+		    (s->export ? s->export->link != link : link_is_expected_locked(s->holder)))
+			continue;
+		*sends = s->move ? 0 : s->sends;
+		*onces = s->move ? 0 : s->onces;
+		if (s->export)
+			s->export->is_settling = false;
+		port_take_ref(port);
+		settler_free_locked(s);
+		return port;
+	}
+	return NULL;
+}
+
+static void end_settlers_of_holder(const struct link *link)
+{
+	uint32_t sends, onces;
+	struct port *port;
+
+	do {
+		lock_take(&node.lock);
+		port = end_settler_of_holder_locked(link, &sends, &onces);
+		lock_drop(&node.lock);
+		if (port) {
+			drop_rights(port, sends, onces);
+			port_unref(port);
+		}
+	} while (port);
+}
+
+/* A is gone: what it said that H has is H's. Of A's units as far as they reach, so that none of H's dies with them. Returns
+ * how many send rights are left, for the caller to drop. */
+static uint32_t adopt_settler_locked(struct settler *s, struct export *via)
+{
+	uint32_t sends = via && via->sends < s->sends ? via->sends : s->sends;
+	uint32_t onces = via && via->onces < s->onces ? via->onces : s->onces;
+	uint32_t n_left;
+
+	if (via) {
+		via->sends -= sends;
+		via->onces -= onces;
+	} else {
+		sends = onces = 0;
+	}
+	port_add_rights(s->port, s->sends - sends, s->onces - onces);
+	if (--s->move->n_settlers == 0)
+		move_check_settled_locked(s->move);
+	s->move = NULL;
+	if (!s->export)
+		return 0; /* B2 and B3 when it is linked */
+	n_left = settler_settle_locked(s);
+	settler_free_locked(s);
+	return n_left;
+}
+
+/* One that has not arrived dies; one that was returning has nothing more to wait for. */
+static bool end_move(struct link *from)
+{
+	struct move *move = NULL;
 	struct after after;
-	struct move *move;
+	uint32_t n_left;
+	struct port *port;
 
 	after_init(&after);
 	lock_take(&node.lock);
-	if (!list_is_empty(&link->moves)) {
-		move = list_first(&link->moves, struct move, link);
-		port = move->port;
-		has_arrived = move->has_arrived;
-		is_settling = move->is_settling;
-		if (is_settling)
-			move_settle_locked(move, &after);
-		move_free_locked(move);
+	list_for_each(other, &node.moves, struct move, link)
+		if (other->from == from)
+			move = other;
+	if (!move) {
+		lock_drop(&node.lock);
+		return false;
 	}
+	port = move->port;
+	n_left = move->is_returning; /* the guard */
+	move->n_settlers++;	     /* so that it is not settled before we say so */
+	list_for_each(s, &node.settlers, struct settler, link)
+		if (s->move == move)
+			n_left += adopt_settler_locked(s, export_find_locked(from, move->index));
+	if (move->is_returning)
+		move_release_locked(move, &after);
+	if (move->has_to_admit && move->has_arrived)
+		move_admit_locked(move, &after);
+	list_unlink(&move->link);
 	lock_drop(&node.lock);
 	after_run(&after);
-	if (!port)
-		return false;
-	if (is_settling)
-		drop_guard(port, has_arrived);
-	if (!has_arrived)
+	drop_rights(port, n_left, 0);
+	if (!move->has_arrived)
 		port_destroy(port);
+	port_unref(port);
+	free(move);
 	return true;
+}
+
+/* A is gone while we were to follow the port, or were about to: B knows whether there is one. */
+static void relocation_orphan_locked(struct relocation *r)
+{
+	struct link *home = link_find_locked(r->home);
+	struct proxy *proxy = r->proxy;
+
+	r->is_orphan = true;
+	if (home)
+		relocation_ask_locked(r, home);
+	if (!proxy)
+		return;
+	if (!r->to)
+		relocation_stop_locked(r);
+	proxy_leave_table_locked(proxy->link, proxy->index, proxy);
+	proxy->link = r->to;
+	proxy->index = r->to ? r->index : INDEX_NONE;
+}
+
+static void end_relocations_of_giver_locked(uint64_t giver)
+{
+	list_for_each(r, &node.relocations, struct relocation, link)
+		if (r->giver == giver && !r->is_orphan && link_is_expected_locked(r->home))
+			relocation_orphan_locked(r);
+}
+
+/* B is gone. Who was in limbo dies with it, the others with what A has of it. */
+static struct relocation *end_relocation_of_home_locked(const struct link *link)
+{
+	list_for_each(r, &node.relocations, struct relocation, link) {
+		if (r->home != link->peer_id || (r->to ? r->to != link : link_is_expected_locked(r->home)))
+			continue;
+		if (r->proxy && r->proxy->relocation == r)
+			return r;
+		relocation_free_locked(r);
+	}
+	return NULL;
+}
+
+static void end_relocations_of_home(const struct link *link)
+{
+	struct forced *forced;
+	struct relocation *r;
+	struct port *port;
+
+	do {
+		forced = NULL;
+		port = NULL;
+		lock_take(&node.lock);
+		r = end_relocation_of_home_locked(link);
+		if (r) {
+			port = proxy_end_locked(r->proxy, &forced);
+			relocation_free_locked(r);
+		}
+		lock_drop(&node.lock);
+		if (port)
+			port_destroy(port);
+		forced_fire_all(forced);
+	} while (r);
+}
+
+static void end_relays(struct link *link)
+{
+	lock_take(&node.lock);
+	for (uint32_t i = 0; i < link->exports.n_slots; i++)
+		if (table_get(&link->exports, i))
+			end_relay_locked(table_get(&link->exports, i));
+	sparse_visit(&link->adopted_exports, end_relay_locked);
+	lock_drop(&node.lock);
 }
 
 void migrate_end_link(struct link *link)
 {
-	struct list ready;
-
-	list_init(&ready);
+	end_relays(link);
+	end_settlers_of_holder(link);
 	while (end_move(link))
 		;
 	lock_take(&node.lock);
-	end_settlers_locked(link);
-	end_relocations_locked(link);
-	kept_release_locked(&ready);
+	end_relocations_of_giver_locked(link->peer_id);
 	lock_drop(&node.lock);
-	transmit_all(&ready);
+	end_relocations_of_home(link);
+	handoff_retry_deposits();
+	migrate_go_on();
 }

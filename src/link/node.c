@@ -80,8 +80,10 @@ bool node_init(uint32_t number)
 		list_init(&node.parked);
 		list_init(&node.deposits);
 		list_init(&node.queries);
+		list_init(&node.moves);
 		list_init(&node.settlers);
 		list_init(&node.relocations);
+		list_init(&node.flushes);
 		list_init(&node.kept);
 		node_make_id();
 		if (number)

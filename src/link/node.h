@@ -33,10 +33,11 @@ struct node {
 	struct list parked;	 /* struct parked */
 	struct list deposits;	 /* struct deposit: for nodes that are still greeting us */
 	struct list queries;	 /* struct query: about givers who are alive */
-	struct list settlers;	 /* migrate.c, at the new home of a port: holders that are to come */
+	struct list moves;	 /* migrate.c, at the new home of a port: those that are not settled */
+	struct list settlers;	 /* likewise: holders that are to come */
 	struct list relocations; /* at holders: ports that are moving */
-	struct list kept;	 /* messages that wait for that */
-	unsigned n_limbo;	 /* proxies of which nothing may leave */
+	struct list flushes;	 /* at the former home: FLUSH that waits for a message */
+	struct list kept;	 /* messages that wait for one of these */
 	_Atomic(struct noted *) noted; /* a stack of what is to be settled */
 };
 

@@ -100,6 +100,8 @@ void right_drop_dead(const struct right *right)
 	assert(port_is_dead(right->port));
 	if (right->kind == RIGHT_SEND)
 		right->port->n_srights--;
+	else
+		right->port->n_sorights--;
 	port_unlock_unref(right->port);
 }
 
@@ -108,8 +110,7 @@ static void write_proxy_locked(struct link *link, const struct right *right, str
 {
 	struct proxy *proxy = right->port->proxy;
 
-	if (proxy->link == link) {
-		wire->value = proxy->index;
+	if (migrate_home_locked(proxy, &wire->value) == link) {
 		wire->form = proxy_give_locked(proxy, right) ? WIRE_YOURS_MOVED : WIRE_YOURS;
 	} else {
 		wire->form = WIRE_TICKET;
@@ -117,10 +118,17 @@ static void write_proxy_locked(struct link *link, const struct right *right, str
 	}
 }
 
+/* A port that dies in this moment tells those who have an export of it then; a new one may come too late for that. */
 static void write_ours_locked(struct link *link, const struct right *right, struct wire_right *wire)
 {
 	struct export *x = export_of_locked(link, right->port);
 
+	if (port_is_dead(right->port)) {
+		wire->form = WIRE_DEAD;
+		export_check_unused_locked(x);
+		right_drop_dead(right);
+		return;
+	}
 	export_grant_locked(x, right);
 	wire->form = WIRE_MINE;
 	if (object_is_behind(right->port))
@@ -201,7 +209,6 @@ void outbound_send_locked(struct link *link, uint32_t index, enum urgency urgenc
 		.kind = (uint8_t)m->dest.kind,
 		.flags = (uint8_t)((m->is_complex ? MESSAGE_IS_COMPLEX : 0) | (m->is_request ? MESSAGE_IS_REQUEST : 0) |
 				   (m->accept ? MESSAGE_IS_AWAITED : 0)),
-		.n_hops = m->n_hops,
 		.bits = MACH_MSGH_BITS_OTHER(m->header.msgh_bits),
 		.id = m->header.msgh_id,
 		.body_size = m->size - (uint32_t)sizeof m->header,

@@ -68,7 +68,6 @@ static bool packet_is_sound(const struct packet *packet, unsigned n_fds)
 		[PACKET_GREETING] = 2,
 		[PACKET_DESCRIPTOR] = 1,
 		[PACKET_WAKE] = 0,
-		[PACKET_INTRODUCTION] = 1,
 	};
 
 	return packet->magic == PACKET_MAGIC && packet->type < sizeof expected / sizeof *expected &&

@@ -8,16 +8,15 @@
 #include <sys/socket.h>
 
 enum packet_type {
-	PACKET_GREETING,     /* who I am; with my memory and my doorbell */
-	PACKET_DESCRIPTOR,   /* with a descriptor for a frame to come */
-	PACKET_WAKE,	     /* look at my ring although nobody attends */
-	PACKET_INTRODUCTION, /* with a socket whose other end is that node */
+	PACKET_GREETING,   /* who I am; with my memory and my doorbell */
+	PACKET_DESCRIPTOR, /* with a descriptor for a frame to come */
+	PACKET_WAKE,	   /* look at my ring although nobody attends */
 };
 
 struct packet {
 	uint32_t magic;
 	uint32_t type;
-	uint64_t node; /* GREETING: mine; INTRODUCTION: the other's */
+	uint64_t node; /* GREETING: mine */
 };
 
 enum { PACKET_MAX_FDS = 2 };

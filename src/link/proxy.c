@@ -151,6 +151,33 @@ void proxy_note_count_locked(struct port *port)
 	node_note(&port->proxy->noted);
 }
 
+static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces, bool is_end)
+{
+	struct frame_index f = {
+		.header = { sizeof f, FRAME_COUNT, 0 },
+		.index = x->index,
+		.sends = (int32_t)sends,
+		.onces = (int32_t)onces,
+		.is_end = is_end,
+	};
+
+	link_send_locked(x->link, &f.header, URGENCY_HIGH, NULL, 0);
+}
+
+/* P2. That none is left. */
+static void proxy_tell_end(struct proxy *x, uint32_t sends, uint32_t onces)
+{
+	if (sends || onces || (x->index & INDEX_IS_ADOPTED))
+		proxy_tell_counts(x, -(int64_t)sends, -(int64_t)onces, x->index & INDEX_IS_ADOPTED);
+}
+
+/* P2. The last unit leaves with a frame: with it the index is the owner's to use again. */
+static void proxy_leave_if_untold_locked(struct proxy *x)
+{
+	if (x->told_sends + x->told_onces == 0 && !(x->index & INDEX_IS_ADOPTED) && !x->relocation)
+		proxy_leave_table_locked(x->link, x->index, x);
+}
+
 bool proxy_give_locked(struct proxy *x, const struct right *right)
 {
 	struct port *port = x->port;
@@ -168,6 +195,7 @@ bool proxy_give_locked(struct proxy *x, const struct right *right)
 	if (proxy_is_unsettled_locked(x))
 		node_note(&x->noted);
 	lock_drop(&port->lock);
+	proxy_leave_if_untold_locked(x);
 	return has_unit;
 }
 
@@ -186,6 +214,7 @@ void proxy_use_locked(struct proxy *x, enum right_kind kind)
 	if (proxy_is_unsettled_locked(x))
 		node_note(&x->noted);
 	lock_drop(&port->lock);
+	proxy_leave_if_untold_locked(x);
 }
 
 /* Out of the table. The memory goes, unless it is noted. */
@@ -200,36 +229,23 @@ static void proxy_leave_locked(struct proxy *x)
 		free(x);
 }
 
-static void proxy_tell_counts_anyway(struct proxy *x, int64_t sends, int64_t onces)
-{
-	struct frame_index f = {
-		.header = { sizeof f, FRAME_COUNT, 0 },
-		.index = x->index,
-		.sends = (int32_t)sends,
-		.onces = (int32_t)onces,
-	};
-
-	link_send_locked(x->link, &f.header, URGENCY_HIGH, NULL, 0);
-}
-
-static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces)
-{
-	if (sends || onces)
-		proxy_tell_counts_anyway(x, sends, onces);
-}
-
 void proxy_settle_counts_locked(struct proxy *x)
 {
 	struct port *port = x->port;
+	uint32_t here;
 	int64_t sends, onces;
 
 	lock_take(&port->lock);
-	sends = (int64_t)port->n_srights - x->told_sends;
+	here = port->n_srights;
+	if (here == 0 && x->forced && x->told_sends)
+		here = 1; /* with that the message waits in the owner's queue */
+	sends = (int64_t)here - x->told_sends;
 	onces = (int64_t)port->n_sorights - x->told_onces;
-	x->told_sends = port->n_srights;
+	x->told_sends = here;
 	x->told_onces = port->n_sorights;
 	lock_drop(&port->lock);
-	proxy_tell_counts(x, sends, onces);
+	if (sends || onces)
+		proxy_tell_counts(x, sends, onces, false);
 }
 
 static bool proxy_end_if_unused_locked(struct port *port)
@@ -237,7 +253,7 @@ static bool proxy_end_if_unused_locked(struct port *port)
 	bool is_unused;
 
 	lock_take(&port->lock);
-	is_unused = port->n_srights + port->n_sorights == 0;
+	is_unused = port->n_srights + port->n_sorights == 0 && !port->exports && !port->proxy->forced;
 	if (is_unused)
 		port_end_proxy_locked(port);
 	lock_drop(&port->lock);
@@ -258,10 +274,7 @@ void proxy_settle_locked(struct proxy *x)
 	proxy_settle_counts_locked(x);
 	if (!proxy_end_if_unused_locked(port))
 		return;
-	assert(!x->forced);
-	if (x->index & INDEX_IS_ADOPTED)
-		proxy_tell_counts_anyway(x, 0,
-					 0); /* it may never have had units, but it has a place in the table there */
+	proxy_tell_end(x, 0, 0);
 	proxy_leave_locked(x);
 	port_unref(port);
 }
@@ -273,22 +286,20 @@ void proxy_mint_locked(struct proxy *x, enum right_kind kind)
 	port_add_rights(x->port, is_send, !is_send);
 	x->told_sends += is_send;
 	x->told_onces += !is_send;
-	proxy_tell_counts(x, is_send, !is_send);
+	proxy_tell_counts(x, is_send, !is_send, false);
 }
 
-void proxy_pass_units_locked(struct proxy *x, struct export *relay, struct frame_ticket *flushed)
+void proxy_pass_units_locked(struct proxy *x, uint32_t sends, uint32_t onces)
 {
 	struct port *port = x->port;
 
 	proxy_settle_counts_locked(x);
-	flushed->sends = (int32_t)relay->sends;
-	flushed->onces = (int32_t)relay->onces;
 	lock_take(&port->lock);
-	port->n_srights -= relay->sends;
-	port->n_sorights -= relay->onces;
-	port->n_refs -= relay->sends + relay->onces; /* not the last: there is ours */
-	x->told_sends -= relay->sends;
-	x->told_onces -= relay->onces;
+	port->n_srights -= sends;
+	port->n_sorights -= onces;
+	port->n_refs -= sends + onces; /* not the last: there is ours */
+	x->told_sends -= sends;
+	x->told_onces -= onces;
 	lock_drop(&port->lock);
 	node_note(&x->noted);
 }
@@ -330,6 +341,8 @@ void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after
 	port->n_queued -= n;
 	x->n_received += n;
 	*accepted = proxy_take_accepted_locked(x);
+	if (*accepted && proxy_is_unsettled_locked(x))
+		node_note(&x->noted);
 	send_admit_locked(port, after);
 	lock_drop(&port->lock);
 }
@@ -339,9 +352,11 @@ void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, u
 {
 	struct port *port = x->port;
 
-	proxy_leave_table_locked(x->link, x->index, x);
+	if (x->link != home || x->index != index)
+		proxy_leave_table_locked(x->link, x->index, x);
 	x->link = home;
 	x->index = index;
+	proxy_leave_if_untold_locked(x);
 	/* What went by the old way has left its queue there. */
 	*accepted = x->forced;
 	x->forced = NULL;
@@ -369,7 +384,7 @@ struct port *proxy_end_locked(struct proxy *x, struct forced **forced)
 
 	*forced = x->forced;
 	if (!x->relocation) /* else READY is answered with them */
-		proxy_tell_counts(x, -(int64_t)x->told_sends, -(int64_t)x->told_onces);
+		proxy_tell_end(x, x->told_sends, x->told_onces);
 	lock_take(&port->lock);
 	port_cease_proxy_locked(port);
 	proxy_leave_locked(x);

@@ -9,6 +9,8 @@
  * told (proxy_settle_locked). As frames stay in order, a right under way to us and a release that crosses it never
  * free too early: the owner counts both.
  *   P1  told_sends > 0 as long as a right to send exists here, so the owner never believes that we hold none while we do
+ *   P2  the frame that takes the last unit back to the owner gives it the index, too; the proxy is out of the table before
+ *       another frame is read. An adopted index (migrate.h) is the owner's again when COUNT says so (is_end)
  *
  * One proxy for each export that is granted to us, so rights coalesce however they came. Lives as long as there are rights
  * here or units there. Locks: node.lock; the port's counts by its own lock. */
@@ -66,10 +68,8 @@ struct port *proxy_come_home_locked(struct proxy *x, struct forced **forced);
 struct port *proxy_new_port(uint32_t limit);
 /* A right here that the owner does not know of yet, and is told of before anything else. */
 void proxy_mint_locked(struct proxy *x, enum right_kind kind);
-/* The units that a relay has counted for its holder become that holder's own: what FLUSHED is to say of them. */
-struct export;
-struct frame_ticket;
-void proxy_pass_units_locked(struct proxy *x, struct export *relay, struct frame_ticket *flushed);
+/* Units that a relay has counted for its holder become that holder's own. */
+void proxy_pass_units_locked(struct proxy *x, uint32_t sends, uint32_t onces);
 /* Also known under an index of its new home; and not any more. */
 void proxy_enter_table_locked(struct link *link, uint32_t index, struct proxy *x);
 void proxy_leave_table_locked(struct link *link, uint32_t index, struct proxy *x);

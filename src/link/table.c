@@ -159,3 +159,20 @@ void *sparse_any(const struct sparse *sparse)
 	/* What tsearch() gives is a node, and a node begins with its key. */
 	return sparse->tree ? (*(struct sparse_entry *const *)sparse->tree)->pointer : NULL;
 }
+
+struct visitor {
+	void (*visit)(void *pointer);
+};
+
+static void visit_entry(const void *nodep, VISIT which, void *visitor)
+{
+	if (which == postorder || which == leaf)
+		((struct visitor *)visitor)->visit((*(struct sparse_entry *const *)nodep)->pointer);
+}
+
+void sparse_visit(const struct sparse *sparse, void (*visit)(void *pointer))
+{
+	struct visitor visitor = { visit };
+
+	twalk_r(sparse->tree, visit_entry, &visitor);
+}

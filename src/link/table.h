@@ -38,6 +38,8 @@ void sparse_set(struct sparse *sparse, uint32_t index, void *pointer);
 void sparse_unset(struct sparse *sparse, uint32_t index);
 /* Any pointer that is in it; NULL: none. */
 void *sparse_any(const struct sparse *sparse);
+/* Calls @visit with each, which changes nothing of it. */
+void sparse_visit(const struct sparse *sparse, void (*visit)(void *pointer));
 
 /* malloc() that waits for memory where an operation must not fail any more. */
 void *certain_alloc(size_t bytes);

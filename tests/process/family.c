@@ -594,6 +594,13 @@ void process_end(struct process *p)
 		fail_msg("process %u ended with status %#x", p->number, (unsigned)status);
 }
 
+void processes_forget(void)
+{
+	for (unsigned i = 1; i < n_processes; i++)
+		assert_true(processes[i].has_ended);
+	n_processes = 1;
+}
+
 void process_kill(struct process *p, int sig)
 {
 	kill(p->pid, sig);
@@ -679,12 +686,21 @@ void pair_run(void **state)
 	pair->rule(process_number(pair->owner), process_number(pair->holder));
 }
 
+static bool is_linked(void)
+{
+	struct balance now;
+
+	do_measure(&now);
+	return now.n_shared > 0;
+}
+
 /* What the library and the C library make once. */
 static int warm_up(void **state)
 {
 	(void)state;
 	ask(self, do_open_mailbox);
 	process_end(process_start());
+	await(!is_linked());
 	n_processes = 1;
 	return 0;
 }

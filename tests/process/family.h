@@ -55,6 +55,8 @@ void process_end(struct process *p);
 void process_kill(struct process *p, int sig);
 /* It is gone, or will be: waits, and returns its status. */
 int process_wait(struct process *p);
+/* All have ended: there is room for as many again. */
+void processes_forget(void);
 /* What is there now is what is to be there at the end. */
 void process_take_balance(struct process *p);
 void expect_balance(struct process *p); /* soon */
