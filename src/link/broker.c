@@ -75,7 +75,7 @@ static bool broker_try(void)
 					  &broker.service);
 	lock_drop(&node.lock);
 	broker.link = link;
-	(void)poller_await(is_greeted, link);
+	(void)poller_await(is_greeted, link, POLLER_PATIENCE_MS);
 	if (link->state == LINK_LIVE)
 		return true;
 	broker_let_go();
