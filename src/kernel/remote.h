@@ -34,6 +34,10 @@ struct remote_ops {
 	void (*note_received_locked)(struct export *origin);
 	/* Likewise: the queue limit of a port with exports has changed. */
 	void (*note_limit_locked)(struct port *p);
+	/* A thread is about to wait for room in the queue of a proxy: it is to hear as soon as there is some. */
+	void (*ask_for_room)(struct port *proxy);
+	/* A thread will not wait: asks the owner, and returns when it knows as much as the owner. */
+	void (*look_for_room)(struct port *proxy);
 	/* Whether a proxy is said to be a file port (file.h). */
 	bool (*is_file)(struct port *proxy);
 	/* Where the node of a proxy ran last, for whoever waits for it; CPU_UNKNOWN. */

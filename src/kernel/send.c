@@ -136,6 +136,8 @@ static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct
 	port_ref_locked(p);
 	lock_drop(&p->lock);
 	thread_check_wait(thread);
+	if (port_is_proxy(p))
+		remote.ops.ask_for_room(p);
 	end = waiter_wait(w, deadline, port_is_proxy(p) ? remote.ops.cpu(p) : CPU_UNKNOWN);
 	if (end == WAITER_DONE)
 		return w->result;
@@ -149,6 +151,18 @@ static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct
 static bool send_has_room_locked(const struct port *p, const struct message *m)
 {
 	return m->dest.kind == RIGHT_SEND_ONCE || p->n_queued < p->qlimit;
+}
+
+/* The same for a sender who does not wait; of a port that is elsewhere, after asking there. May drop the lock and take it
+ * again. */
+static bool send_finds_room_locked(struct port *p, const struct message *m)
+{
+	if (!port_is_proxy(p))
+		return false;
+	lock_drop(&p->lock);
+	remote.ops.look_for_room(p);
+	lock_take(&p->lock);
+	return send_has_room_locked(p, m);
 }
 
 /* A message for no living queue. */
@@ -196,7 +210,9 @@ mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option
 	if (send_is_elsewhere(p, m))
 		return MACH_MSG_SUCCESS;
 	lock_take(&p->lock);
-	if (__builtin_expect(send_has_room_locked(p, m) && !port_is_dead(p), 1)) {
+	if (__builtin_expect((send_has_room_locked(p, m) || (!deadline && send_finds_room_locked(p, m))) &&
+				     !port_is_dead(p),
+			     1)) {
 		send_and_drop(p, m);
 		return MACH_MSG_SUCCESS;
 	}

@@ -74,7 +74,7 @@ static bool broker_try(void)
 	lock_drop(&node.lock);
 	broker.link = link;
 	if (link_begin(link))
-		(void)poller_await(is_greeted, link);
+		(void)poller_await(is_greeted, link, POLLER_PATIENCE_MS);
 	if (link->state == LINK_LIVE)
 		return true;
 	broker_let_go();

@@ -235,15 +235,15 @@ struct port *export_end_locked(struct export *x, uint32_t *sends, uint32_t *once
 	return port;
 }
 
-/* Somebody there wants to be notified of a message; or all that the limit allows has come, so threads of the other end may
- * be waiting to hear of room. */
+/* Somebody there wants to be notified of a message; or threads there wait for room, or may do so soon, because all that the
+ * limit allows has come. */
 static enum urgency export_received_urgency_locked(const struct export *x)
 {
 	uint32_t n_there = x->arrived - x->told, limit = x->port->qlimit;
 
 	if ((int32_t)(x->awaited - x->told) > 0)
 		return URGENCY_HIGH;
-	return n_there < limit ? URGENCY_NONE : URGENCY_NORMAL;
+	return n_there < limit && !x->is_asked ? URGENCY_NONE : URGENCY_NORMAL;
 }
 
 /* Whether the other end is to hear how much room there is: at once if it may be waiting for it, else when half of it has been
@@ -299,6 +299,30 @@ static void export_tell(struct export *x, enum frame_type type, uint32_t number,
 	link_send_locked(x->link, &f.header, urgency, NULL, 0);
 }
 
+static uint32_t export_take_untold_locked(struct export *x)
+{
+	uint32_t n = x->received - x->told;
+
+	x->told = x->received;
+	if (n)
+		x->is_asked = false;
+	return n;
+}
+
+void export_answer_locked(struct export *x, bool at_once)
+{
+	struct frame_index f = { .header = { sizeof f, FRAME_RECEIVED, 0 }, .index = x->index, .onces = at_once };
+	uint32_t n;
+
+	lock_take(&x->port->lock);
+	n = export_take_untold_locked(x);
+	x->is_asked |= n == 0 && !at_once;
+	lock_drop(&x->port->lock);
+	f.sends = (int32_t)n;
+	if (n || at_once)
+		link_send_locked(x->link, &f.header, URGENCY_NORMAL, NULL, 0);
+}
+
 void export_tell_limit_locked(struct export *x)
 {
 	export_tell(x, FRAME_LIMIT, x->told_limit, URGENCY_NORMAL);
@@ -318,10 +342,9 @@ void export_settle_locked(struct export *x)
 
 	lock_take(&port->lock);
 	atomic_store(&x->noted.is_listed, false);
-	n = x->received - x->told;
 	limit = port->qlimit;
 	urgency = export_received_urgency_locked(x);
-	x->told = x->received;
+	n = export_take_untold_locked(x);
 	is_over = export_is_over_locked(x);
 	if (is_over)
 		port_unlock_unref(port);

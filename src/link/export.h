@@ -35,6 +35,7 @@ struct export
 	uint32_t sends, onces;		  /* units */
 	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
 	uint32_t awaited;		  /* the last of them of which somebody there wants to hear [port] */
+	bool is_asked;			  /* a thread there waits for room [port] */
 	uint32_t told_limit;		  /* of the port's queue */
 	/* migrate.h: a relay, because the port is elsewhere now and the other end has been told so, under this ticket; or what
 	 * the other end was granted before the port came to it, so that these units are not ours any more */
@@ -81,6 +82,8 @@ void export_note_received_locked(struct export *x);
 void export_note_limit_locked(struct port *port);
 /* The limit of the port's queue, where the other end cannot know it. */
 void export_tell_limit_locked(struct export *x);
+/* Somebody there looks for room in the queue. */
+void export_answer_locked(struct export *x, bool at_once);
 /* Messages that were sent on to where the port is now. */
 void export_tell_received_locked(struct export *x, uint32_t n);
 /* Tells what was noted. */

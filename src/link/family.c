@@ -131,7 +131,7 @@ static void family_join_parent(void)
 	export_task_locked(link, &task);
 	lock_drop(&node.lock);
 	if (link_begin(link))
-		(void)poller_await(is_set_up, link);
+		(void)poller_await(is_set_up, link, POLLER_PATIENCE_MS);
 	lock_take(&node.lock);
 	link_unref_locked(link);
 	lock_drop(&node.lock);

@@ -29,6 +29,7 @@ enum frame_type {
 	FRAME_FLUSHED, /* by way of me nothing more comes from that node; these units of mine are its own now */
 	FRAME_READY,   /* what you send to mine directly is in order now */
 	FRAME_DATA,    /* a piece of memory for a message to come (bulk.h) */
+	FRAME_ASK,     /* tell me when there is room in the queue of yours */
 	FRAME_TYPES
 };
 
@@ -102,12 +103,12 @@ struct frame_message {
 	uint32_t unused_either;
 };
 
-/* FRAME_COUNT, FRAME_RECEIVED, FRAME_LIMIT, FRAME_DIED, FRAME_FLUSH, FRAME_READY */
+/* FRAME_COUNT, FRAME_RECEIVED, FRAME_LIMIT, FRAME_DIED, FRAME_FLUSH, FRAME_READY, FRAME_ASK */
 struct frame_index {
 	struct frame header;
 	uint32_t index;
 	int32_t sends; /* COUNT: change of send rights, FLUSH: what I hold; READY: what is yours; RECEIVED: messages; LIMIT: the limit */
-	int32_t onces;	 /* COUNT, FLUSH: likewise of send-once rights, which only become fewer; READY: what is yours */
+	int32_t onces; /* COUNT, FLUSH, READY: likewise of send-once rights; RECEIVED: 1, an answer; ASK: 1, answer at once */
 	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one */
 };
 

@@ -395,11 +395,25 @@ static bool take_received(struct link *from, const struct frame_index *f)
 	after_init(&after);
 	lock_take(&node.lock);
 	x = proxy_find_locked(from, f->index);
-	if (x)
+	if (x) {
 		proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
+		x->n_answers += f->onces == 1;
+	}
 	lock_drop(&node.lock);
 	after_run(&after);
 	forced_fire_all(accepted);
+	return true;
+}
+
+static bool take_ask(struct link *from, const struct frame_index *f)
+{
+	struct export *x;
+
+	lock_take(&node.lock);
+	x = export_find_locked(from, f->index);
+	if (x)
+		export_answer_locked(x, f->onces == 1);
+	lock_drop(&node.lock);
 	return true;
 }
 
@@ -458,6 +472,7 @@ static const char *take_index_frame(struct link *from, enum frame_type type, str
 	static bool (*const take[FRAME_TYPES])(struct link *, const struct frame_index *) = {
 		[FRAME_COUNT] = take_count, [FRAME_RECEIVED] = take_received,	[FRAME_LIMIT] = take_limit,
 		[FRAME_DIED] = take_death,  [FRAME_FLUSH] = migrate_take_flush, [FRAME_READY] = migrate_take_ready,
+		[FRAME_ASK] = take_ask,
 	};
 	struct frame_index f;
 
@@ -535,6 +550,7 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 	case FRAME_DIED:
 	case FRAME_FLUSH:
 	case FRAME_READY:
+	case FRAME_ASK:
 		return take_index_frame(from, type, r);
 	case FRAME_DEPOSIT:
 	case FRAME_OFFER:

@@ -27,7 +27,6 @@ enum {
 	HOT_MAX = 32,
 	EVENTS_MAX = 64,
 	TICK_MS = 10,
-	AWAIT_MS = 30000, /* for a peer that is to come; then the caller goes on without */
 	AWAIT_STEP_MS = 100,
 };
 
@@ -424,23 +423,19 @@ enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline,
 	return atomic_load_explicit(&w->state, memory_order_acquire);
 }
 
-bool poller_await(bool (*is_done)(void *what), void *what)
+bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms)
 {
-	struct deadline deadline = deadline_after_ms(AWAIT_MS);
-	struct epoll_event events[EVENTS_MAX];
+	struct deadline deadline = deadline_after_ms(ms);
 
 	while (!is_done(what) && !deadline_passed(&deadline)) {
-		struct deadline soon = deadline_after_ms(AWAIT_STEP_MS);
-		int n;
+		struct deadline soon = deadline_after_ms(ms < AWAIT_STEP_MS ? ms : AWAIT_STEP_MS);
 
 		if (!role_try()) {
 			sched_yield(); /* whoever has the role does our work */
 			continue;
 		}
-		n = wait_events(events, &soon);
-		if (n > 0)
-			service_all(events, n);
-		(void)drain_hot();
+		if (!drain_hot())
+			sleep_for_events(NULL, &soon);
 		role_drop();
 	}
 	return is_done(what);

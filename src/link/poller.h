@@ -41,9 +41,10 @@ void poller_unwatch(struct link *link);
  * no lock held. False with errno. */
 bool poller_listen(int fd, void (*accept)(int fd));
 
-/* Takes in what comes until @is_done(@what). False: it is not, after some seconds. For a thread that makes links, and can
- * not receive yet. */
-bool poller_await(bool (*is_done)(void *what), void *what);
+/* Takes in what comes until @is_done(@what). False: it is not, after so many milliseconds. For a thread that makes links, and
+ * can not receive yet, or needs an answer. */
+enum { POLLER_PATIENCE_MS = 30000 }; /* with a peer that is to come; then the caller goes on without */
+bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms);
 
 /* remote_ops */
 void poller_look(bool thoroughly);

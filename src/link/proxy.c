@@ -14,6 +14,9 @@
 #include "link/frame.h"
 #include "link/link.h"
 #include "link/migrate.h"
+#include "link/poller.h"
+
+enum { ANSWER_MS = 200 }; /* from an owner who is stopped there is none */
 
 struct proxy *proxy_find_locked(struct link *link, uint32_t index)
 {
@@ -345,6 +348,60 @@ void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after
 		node_note(&x->noted);
 	send_admit_locked(port, after);
 	lock_drop(&port->lock);
+}
+
+/* ---- room in the owner's queue -------------------------------------------------------------------------------------- */
+
+/* The owner tells of room when it suits him: late enough not to disturb those who do not need it, but a thread that finds
+ * the queue full does. False: there is nobody to be asked. */
+static bool proxy_ask_locked(struct port *port, bool wants_answer)
+{
+	struct frame_index f = { .header = { sizeof f, FRAME_ASK, 0 }, .onces = wants_answer };
+	struct proxy *x = port->proxy;
+
+	if (!port_is_proxy(port) || x->relocation)
+		return false;
+	f.index = x->index;
+	link_send_locked(x->link, &f.header, URGENCY_HIGH, NULL, 0);
+	return true;
+}
+
+void proxy_ask_for_room(struct port *port)
+{
+	lock_take(&node.lock);
+	(void)proxy_ask_locked(port, false);
+	lock_drop(&node.lock);
+}
+
+struct question {
+	struct port *port;
+	uint32_t n_answers; /* before it */
+};
+
+static bool question_is_answered(void *what)
+{
+	struct question *question = what;
+	struct port *port = question->port;
+	bool is_answered;
+
+	lock_take(&node.lock);
+	is_answered = !port_is_proxy(port) || port->proxy->n_answers != question->n_answers;
+	lock_drop(&node.lock);
+	return is_answered;
+}
+
+void proxy_look_for_room(struct port *port)
+{
+	struct question question = { .port = port };
+	bool is_asked;
+
+	lock_take(&node.lock);
+	is_asked = proxy_ask_locked(port, true);
+	if (is_asked)
+		question.n_answers = port->proxy->n_answers;
+	lock_drop(&node.lock);
+	if (is_asked)
+		(void)poller_await(question_is_answered, &question, ANSWER_MS);
 }
 
 void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, uint32_t limit, struct after *after,

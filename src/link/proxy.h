@@ -39,6 +39,7 @@ struct proxy {
 	bool is_object, is_file; /* of a kernel object; a file port (kernel/file.h) */
 	uint32_t told_sends, told_onces;
 	uint32_t n_sent, n_received;   /* messages, mod 2^32 */
+	uint32_t n_answers;	       /* of the owner, to questions after room */
 	struct forced *forced;	       /* oldest first */
 	struct relocation *relocation; /* NULL: its owner is where it was; migrate.h */
 };
@@ -88,6 +89,10 @@ void forced_fire_all(struct forced *forced);
 /* Out of the table: the link is over, or the owner says that the port is dead. Returns the port with its reference, for
  * port_destroy() when no lock is held, and the requests to be fired then. */
 struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
+
+/* remote_ops */
+void proxy_ask_for_room(struct port *port);
+void proxy_look_for_room(struct port *port);
 
 /* remote_ops.is_file(), .cpu(), .note_count_locked() */
 unsigned proxy_cpu(struct port *port);

@@ -341,6 +341,19 @@ void await_sleep_at(struct process *p, unsigned lane)
 	assert_false(is_done_at(p, lane));
 }
 
+static void do_signal(long *n)
+{
+	tgkill(getpid(), atomic_load(&child_errands[n[0]].tid), (int)n[1]);
+}
+
+void signal_at(struct process *p, unsigned lane, int sig)
+{
+	if (p == self)
+		tgkill(getpid(), atomic_load(&p->errands[lane]->tid), sig);
+	else
+		ask(p, do_signal, lane, sig);
+}
+
 /* ---- the balance ------------------------------------------------------------------------------------------------- */
 
 static unsigned count_fds(void)
@@ -620,11 +633,21 @@ static void forget_mail(struct process *p)
 
 static struct balance balance_alone;
 
+/* Those whom a test left that failed on its way out. */
+static void kill_all(void)
+{
+	for (unsigned i = 1; i < n_processes; i++)
+		if (!processes[i].has_ended)
+			process_kill(&processes[i], SIGKILL);
+	n_processes = 1;
+}
+
 int family_setup(void **state)
 {
 	struct pair *pair = *state;
 	unsigned n = pair->owner > pair->holder ? pair->owner : pair->holder;
 
+	kill_all();
 	do_measure(&balance_alone);
 	while (n_processes <= n)
 		process_start();

@@ -80,6 +80,8 @@ long end_ask(struct process *p, unsigned lane, long *n); /* n may be null */
 bool is_done_at(struct process *p, unsigned lane);
 /* Waits until the thread of that lane sleeps, in a call that has begun. */
 void await_sleep_at(struct process *p, unsigned lane);
+/* A signal to that thread. */
+void signal_at(struct process *p, unsigned lane, int sig);
 
 /* Polls until it is true; fails the test after a time that nothing takes. */
 #define await(condition) \
