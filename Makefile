@@ -19,7 +19,7 @@ all: setup-build
 
 help:
 	@echo "make                             build the library and the programs (build/release-*)"
-	@echo "make demo [DIR=/usr/include]     serve DIR over Mach ports to four tasks and compare every byte"
+	@echo "make demo [DIR=/usr/include]     serve DIR over Mach ports to four processes and compare every byte"
 	@echo "make check                       build and run every test, in both message layouts"
 	@echo "make install PREFIX=... [MIG_ABI=lp64|packed4|auto] [DESTDIR=...]"
 	@echo "make bench [BENCH=options]       measure speed and memory against what Linux offers"

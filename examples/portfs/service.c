@@ -54,20 +54,34 @@ int service_look_up(const char *name, mach_port_t *root)
 	return kr ? complain(name, kr) : ALL_WELL;
 }
 
-/* A name is signed with a right: who presents it again may take the name out. It goes by itself when the task dies. The name
- * server of now is remembered: when it is gone, there is nothing to be taken out of another one. */
+/* What a name is signed with: who has it may change the name. So it is a port that is for nothing else: not the root, which
+ * every client has a right to, and not the task, over which the name server is to have no power. */
+static kern_return_t make_signature(mach_port_t *port)
+{
+	kern_return_t kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, port);
+
+	return kr ? kr : mach_port_insert_right(mach_task_self(), *port, *port, MACH_MSG_TYPE_MAKE_SEND);
+}
+
+/* The name goes by itself when the signature or the root dies, so at the latest with this process. The name server of now is
+ * remembered: when it is gone, there is nothing to be taken out of another one. */
 static int serve_as(const char *name, const char *path, struct server *server, mach_port_t root)
 {
-	mach_port_t name_server = name_server_port;
-	kern_return_t kr = netname_check_in(name_server, name, mach_task_self(), root);
+	mach_port_t name_server = name_server_port, signature = MACH_PORT_NULL;
+	kern_return_t kr = make_signature(&signature);
 
-	if (kr)
+	if (kr == KERN_SUCCESS)
+		kr = netname_check_in(name_server, name, signature, root);
+	if (kr) {
+		mach_port_destroy(mach_task_self(), signature);
 		return complain(name, kr);
+	}
 	printf("serving %s as %s\n", path, name);
 	if (fflush(stdout) != 0)
 		clearerr(stdout); /* nobody has to read that */
 	kr = server_loop(server);
-	netname_check_out(name_server, name, mach_task_self());
+	netname_check_out(name_server, name, signature);
+	mach_port_destroy(mach_task_self(), signature);
 	return kr ? client_complain(path, kr) : ALL_WELL;
 }
 
