@@ -68,6 +68,7 @@ struct export *export_find_locked(struct link *link, uint32_t index)
 void export_grant_locked(struct export *x, const struct right *right)
 {
 	assert(right->port == x->port);
+	x->is_given_back = false; /* the other end will know it again */
 	if (right->kind == RIGHT_SEND)
 		x->sends++;
 	else
@@ -198,14 +199,14 @@ static bool export_is_unused(const struct export *x)
 
 void export_check_unused_locked(struct export *x)
 {
-	if (export_is_unused(x) && !(x->index & INDEX_IS_ADOPTED))
+	if (export_is_unused(x) && (x->is_given_back || !(x->index & INDEX_IS_ADOPTED)))
 		export_leave_locked(x);
 }
 
 void export_give_back_locked(struct export *x)
 {
-	if (export_is_unused(x))
-		export_leave_locked(x);
+	x->is_given_back = true;
+	export_check_unused_locked(x);
 }
 
 /* The port has died: nobody counts what is held of it. */

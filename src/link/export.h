@@ -41,6 +41,7 @@ struct export
 	 * the other end was granted before the port came to it, so that these units are not ours any more */
 	uint64_t moved_ticket;
 	bool is_void;
+	bool is_given_back; /* an adopted index, by the other end, which does not know it any more; units may be left to move */
 	/* Made for a holder that comes from the port's former home. Its units are still to come, but what it gives of them
 	 * meanwhile is owed. */
 	bool is_settling;

@@ -370,8 +370,8 @@ static bool take_count(struct link *from, const struct frame_index *f)
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
-	if (x && x->is_void) {
-		lock_drop(&node.lock); /* its own rights to its own port */
+	if (x ? x->is_void : f->is_end && f->sends == 0 && f->onces == 0) {
+		lock_drop(&node.lock); /* its own rights to its own port; or told twice */
 		return true;
 	}
 	ok = x && x->sends >= n_less && x->onces >= n_gone &&

@@ -195,8 +195,6 @@ static void move_queue_locked(struct proxy *proxy, struct list *queue)
 {
 	list_for_each(m, queue, struct message, port_link) {
 		list_unlink(&m->port_link);
-		if (m->origin)
-			message_leave_origin(m);
 		if (!migrate_keep_back_locked(m))
 			outbound_send_to_proxy_locked(proxy, m);
 	}
@@ -556,10 +554,13 @@ static bool flush_own_locked(struct link *from, const struct frame_ticket *f)
 /* Units of a holder that is not expected any more. */
 static struct port *take_units_locked(struct export *via, uint32_t sends, uint32_t onces)
 {
+	struct port *port = via->port;
+
+	port_take_ref(port);
 	via->sends -= sends;
 	via->onces -= onces;
-	port_take_ref(via->port);
-	return via->port;
+	export_check_unused_locked(via);
+	return port;
 }
 
 bool migrate_take_flushed(struct link *from, const struct frame_ticket *f)
@@ -640,6 +641,7 @@ static bool settle_holder(void)
 		if (via) {
 			via->sends -= s->sends;
 			via->onces -= s->onces;
+			export_check_unused_locked(via);
 		}
 		port = s->port;
 		port_take_ref(port);
@@ -664,6 +666,12 @@ static void move_release_locked(struct move *move, struct after *after)
 	move->is_returning = false;
 }
 
+/* What had been sent before is in the queue again. */
+static bool move_has_to_admit(const struct move *move)
+{
+	return move->has_to_admit && move->has_arrived && !move->is_returning;
+}
+
 static void move_admit_locked(struct move *move, struct after *after)
 {
 	lock_take(&move->port->lock);
@@ -684,13 +692,13 @@ static bool settle_ourselves(void)
 	list_for_each(move, &node.moves, struct move, link) {
 		was_returning = move->is_flushed && move->is_returning &&
 				!handoff_is_parked_locked(move->from->peer_id, move->port);
-		if (!was_returning && !(move->has_to_admit && move->has_arrived))
+		if (!was_returning && !move_has_to_admit(move))
 			continue;
 		port = move->port;
 		port_take_ref(port);
 		if (was_returning)
 			move_release_locked(move, &after);
-		if (move->has_arrived)
+		if (move_has_to_admit(move))
 			move_admit_locked(move, &after);
 		move_check_settled_locked(move);
 		break;
@@ -1193,7 +1201,7 @@ static bool end_move(struct link *from)
 			n_left += adopt_settler_locked(s, export_find_locked(from, move->index));
 	if (move->is_returning)
 		move_release_locked(move, &after);
-	if (move->has_to_admit && move->has_arrived)
+	if (move_has_to_admit(move))
 		move_admit_locked(move, &after);
 	list_unlink(&move->link);
 	lock_drop(&node.lock);

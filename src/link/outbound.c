@@ -255,6 +255,8 @@ void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 {
 	enum right_kind kind = m->dest.kind;
 
+	if (m->origin)
+		message_leave_origin(m); /* the port has moved since it came */
 	migrate_move_out_locked(proxy->link, m);
 	outbound_send_locked(proxy->link, proxy->index, proxy->is_object ? URGENCY_HIGH : URGENCY_NORMAL, m);
 	proxy_count_sent_locked(proxy, m);
