@@ -90,8 +90,8 @@ enum {
 	MESSAGE_IS_AWAITED = 8, /* forced into a full queue: I want to hear at once when it has left it */
 };
 
-/* FRAME_MESSAGE. The reply right follows, then for each item of a complex body its rights, then its memory; then the
- * body, which is what follows the header of the Mach message. */
+/* FRAME_MESSAGE. The reply right follows; then the body, which is what follows the header of the Mach message; then, for each
+ * item of a complex body that has rights or memory out of line, in order, its rights and its memory. */
 struct frame_message {
 	struct frame header;
 	uint32_t index;
@@ -107,7 +107,8 @@ struct frame_message {
 struct frame_index {
 	struct frame header;
 	uint32_t index;
-	int32_t sends; /* COUNT: change of send rights, FLUSH: what I hold; READY: what is yours; RECEIVED: messages; LIMIT: the limit */
+	int32_t sends; /* COUNT: change of send rights; FLUSH: what I hold; READY: what is yours; RECEIVED: messages;
+			* LIMIT: the limit */
 	int32_t onces; /* COUNT, FLUSH, READY: likewise of send-once rights; RECEIVED: 1, an answer; ASK: 1, answer at once */
 	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one */
 };
