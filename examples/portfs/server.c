@@ -586,6 +586,9 @@ void server_free(struct server *server)
 	while (server->files)
 		file_free(server->files);
 	watcher_deinit(&server->watcher);
+	/* The control port is the last in the set. News of a death brings a reference to a dead name, which would stay if the
+	 * message was destroyed unread. */
+	mach_msg_server_timeout(demux, MESSAGE_MAX, server->set, MACH_RCV_TIMEOUT, 0);
 	object_deinit(&server->control);
 	mach_port_mod_refs(mach_task_self(), server->set, MACH_PORT_RIGHT_PORT_SET, -1);
 	free(server);
