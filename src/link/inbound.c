@@ -226,13 +226,15 @@ static bool read_body(struct arrival *a)
 /* A request for a port that is about to arrive. The send right that it seems to come through keeps the port counted. */
 static bool take_request_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
 {
-	struct port *port = migrate_announced_locked(from, f->index);
+	bool had_senders;
+	struct port *port = migrate_announced_locked(from, f->index, &had_senders);
 
 	if (!port || m->reply.kind != RIGHT_SEND_ONCE ||
 	    (f->id != MACH_NOTIFY_NO_SENDERS && f->id != MACH_NOTIFY_PORT_DESTROYED))
 		return false;
 	port_add_rights(port, 1, 0);
 	m->dest = (struct right){ port, RIGHT_SEND };
+	m->header.msgh_seqno = had_senders; /* nobody else's header */
 	return true;
 }
 
@@ -334,6 +336,8 @@ static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sen
 	if ((n_sends && x->sends == 0 && !may_have_any) || (n_onces && !may_have_any) ||
 	    n_sends > LINK_MAX_UNITS - x->sends || n_onces > LINK_MAX_UNITS - x->onces)
 		return false;
+	if (n_sends)
+		migrate_note_senders_locked(from, x->index);
 	port_add_rights(x->port, n_sends, n_onces);
 	x->sends += n_sends;
 	x->onces += n_onces;

@@ -28,6 +28,7 @@ struct move {
 	struct port *port; /* one reference, and until it has arrived that of the receive right */
 	bool has_arrived;  /* its right has been received, with the message that carries it */
 	bool is_returning; /* B1 to B3 for ourselves: the guard is ours, and held is port.held */
+	bool had_senders;  /* there is or was a send right, beside the guard */
 	bool is_flushed;   /* A has said that nothing more of ours comes */
 	bool has_to_admit; /* those who were blocked here when it was a proxy may have room now */
 	unsigned n_settlers;
@@ -121,6 +122,23 @@ static void drop_rights(struct port *port, uint32_t sends, uint32_t onces)
 		port_drop_send(port);
 	for (; onces > 0; onces--)
 		notify_send_once(port);
+}
+
+/* A guard goes. It may have been the last send right only if there ever was another: who wants to hear that there are no
+ * senders is not told so of a port that had none when it came. */
+static void drop_guard(struct port *port, bool had_senders)
+{
+	bool is_last;
+
+	lock_take(&port->lock);
+	is_last = had_senders || port->mscount > 0;
+	if (!is_last)
+		port->n_srights--;
+	lock_drop(&port->lock);
+	if (is_last)
+		port_drop_send(port);
+	else
+		port_unref(port);
 }
 
 /* ---- A: out ------------------------------------------------------------------------------------------------------- */
@@ -402,15 +420,27 @@ static struct move *move_new_locked(struct link *from, const struct frame_move *
 	x = export_adopt_locked(from, f->index, move->port);
 	x->sends = f->sends;
 	x->onces = f->onces;
+	move->had_senders = move->port->n_srights > move->is_returning;
 	list_append(&node.moves, &move->link);
 	return move;
 }
 
-struct port *migrate_announced_locked(struct link *from, uint32_t index)
+struct port *migrate_announced_locked(struct link *from, uint32_t index, bool *had_senders)
 {
 	struct move *move = move_find_locked(from, index);
 
-	return move && !move->has_arrived ? move->port : NULL;
+	if (!move || move->has_arrived)
+		return NULL;
+	*had_senders = move->had_senders;
+	return move->port;
+}
+
+void migrate_note_senders_locked(struct link *from, uint32_t index)
+{
+	struct move *move = move_find_locked(from, index);
+
+	if (move)
+		move->had_senders = true;
 }
 
 bool migrate_is_settling_locked(struct link *from, uint32_t index)
@@ -433,14 +463,25 @@ struct port *migrate_arrive_locked(struct link *from, uint32_t index)
 	return port;
 }
 
+/* A request stays one when nobody is left to hear of it: the status of the port shows it. */
+static struct right right_to_dead_port(void)
+{
+	struct port *port = proxy_new_port(0);
+
+	port_add_rights(port, 0, 1);
+	port_destroy(port);
+	return (struct right){ port, RIGHT_SEND_ONCE };
+}
+
 void migrate_deliver_request(struct message *m)
 {
 	struct port *port = m->dest.port;
-	struct right notify = m->reply;
+	struct right notify = m->reply.port == PORT_DEAD ? right_to_dead_port() : m->reply;
 	struct message *notice = NULL;
 	struct right previous = { NULL, RIGHT_SEND_ONCE };
+	bool had_senders = m->header.msgh_seqno;
 
-	m->reply.port = NULL;
+	m->dest.port = m->reply.port = NULL;
 	if (right_is_valid(&notify))
 		while (!(notice = notice_new(m->header.msgh_id)))
 			;
@@ -448,7 +489,8 @@ void migrate_deliver_request(struct message *m)
 		notice_arm(notice, &notify);
 		notify_request_port(port, m->header.msgh_id, notice, &previous);
 	}
-	message_destroy(m);
+	message_free(m);
+	drop_guard(port, had_senders);
 	right_destroy(&previous);
 }
 
@@ -541,10 +583,12 @@ static struct settler *settler_find_locked(uint64_t giver, uint64_t number)
 	return NULL;
 }
 
-static bool flush_own_locked(struct link *from, const struct frame_ticket *f)
+static bool flush_own_locked(struct link *from, const struct export *via, const struct frame_ticket *f)
 {
 	struct move *move = move_find_locked(from, f->right.value);
 
+	if (port_is_dead(via->port))
+		return true; /* nothing was held for it any more */
 	if (!move || !move->is_returning || move->is_flushed || f->node != node.id)
 		return false;
 	move->is_flushed = true;
@@ -574,10 +618,10 @@ bool migrate_take_flushed(struct link *from, const struct frame_ticket *f)
 	lock_take(&node.lock);
 	via = export_find_locked(from, f->right.value);
 	if (f->number == 0) {
-		ok = via && flush_own_locked(from, f);
+		ok = via && flush_own_locked(from, via, f);
 	} else {
 		ok = via && f->sends >= 0 && f->onces >= 0 && via->sends >= sends && via->onces >= onces;
-		s = ok ? settler_find_locked(from->peer_id, f->number) : NULL;
+		s = ok && !port_is_dead(via->port) ? settler_find_locked(from->peer_id, f->number) : NULL;
 		ok = ok && (!s || (!s->is_flushed && s->move && s->port == via->port));
 		if (ok && !s)
 			orphaned = take_units_locked(via, sends, onces);
@@ -684,7 +728,7 @@ static void move_admit_locked(struct move *move, struct after *after)
 static bool settle_ourselves(void)
 {
 	struct port *port = NULL;
-	bool was_returning = false;
+	bool was_returning = false, had_senders = false;
 	struct after after;
 
 	after_init(&after);
@@ -695,6 +739,7 @@ static bool settle_ourselves(void)
 		if (!was_returning && !move_has_to_admit(move))
 			continue;
 		port = move->port;
+		had_senders = move->had_senders;
 		port_take_ref(port);
 		if (was_returning)
 			move_release_locked(move, &after);
@@ -707,7 +752,8 @@ static bool settle_ourselves(void)
 	after_run(&after);
 	if (!port)
 		return false;
-	drop_rights(port, was_returning, 0); /* the guard */
+	if (was_returning)
+		drop_guard(port, had_senders);
 	port_unref(port);
 	return true;
 }
@@ -1181,7 +1227,8 @@ static bool end_move(struct link *from)
 {
 	struct move *move = NULL;
 	struct after after;
-	uint32_t n_left;
+	uint32_t n_left = 0;
+	bool was_returning;
 	struct port *port;
 
 	after_init(&after);
@@ -1194,12 +1241,12 @@ static bool end_move(struct link *from)
 		return false;
 	}
 	port = move->port;
-	n_left = move->is_returning; /* the guard */
-	move->n_settlers++;	     /* so that it is not settled before we say so */
+	was_returning = move->is_returning;
+	move->n_settlers++; /* so that it is not settled before we say so */
 	list_for_each(s, &node.settlers, struct settler, link)
 		if (s->move == move)
 			n_left += adopt_settler_locked(s, export_find_locked(from, move->index));
-	if (move->is_returning)
+	if (was_returning)
 		move_release_locked(move, &after);
 	if (move_has_to_admit(move))
 		move_admit_locked(move, &after);
@@ -1207,6 +1254,8 @@ static bool end_move(struct link *from)
 	lock_drop(&node.lock);
 	after_run(&after);
 	drop_rights(port, n_left, 0);
+	if (was_returning)
+		drop_guard(port, move->had_senders);
 	if (!move->has_arrived)
 		port_destroy(port);
 	port_unref(port);

@@ -76,9 +76,11 @@ bool migrate_take_move(struct link *from, const struct frame_move *f, const stru
 /* The right that MOVE has announced, in the hands of the caller; NULL: none. */
 struct port *migrate_arrive_locked(struct link *from, uint32_t index);
 /* Whether a port announced under @index has not arrived yet: only then may requests come for it. */
-struct port *migrate_announced_locked(struct link *from, uint32_t index);
+struct port *migrate_announced_locked(struct link *from, uint32_t index, bool *had_senders);
 /* Whether what we had sent by way of the port's former home may still come back from there. */
 bool migrate_is_settling_locked(struct link *from, uint32_t index);
+/* Send rights have come to it. */
+void migrate_note_senders_locked(struct link *from, uint32_t index);
 /* A request has come to its port. Takes the message. */
 void migrate_deliver_request(struct message *m);
 
