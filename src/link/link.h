@@ -47,9 +47,9 @@ enum {
 
 struct link {
 	struct list node_link;
-	struct list hot_link; /* poller's */
-	unsigned n_refs;      /* guarded by node.lock */
-	enum link_state state;
+	struct list hot_link;	       /* poller's */
+	unsigned n_refs;	       /* guarded by node.lock */
+	_Atomic enum link_state state; /* changed with node.lock, by the holder of the role; anybody may read it */
 	enum link_role role;
 	uint64_t peer_id;   /* 0: not known before the greeting */
 	struct sender peer; /* as the host vouches for it */

@@ -91,7 +91,7 @@ static void role_drop(void)
 {
 	do {
 		atomic_store(&poller.is_taken, false);
-		if (!atomic_exchange(&poller.has_events, false) || !role_try())
+		if (!atomic_load(&poller.has_events) || !atomic_exchange(&poller.has_events, false) || !role_try())
 			break;
 		service_events();
 	} while (true);
@@ -303,13 +303,13 @@ static void service_events(void)
 	} while (n == EVENTS_MAX);
 }
 
+/* Even to see whether there is anything takes the role: another holder may be ending a link of the list. */
 void poller_look(bool thoroughly)
 {
-	if (!thoroughly && !hot_have_more())
-		return;
 	if (!role_try())
 		return;
-	(void)drain_hot();
+	if (thoroughly || hot_have_more())
+		(void)drain_hot();
 	if (thoroughly)
 		service_events();
 	role_drop();

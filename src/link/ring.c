@@ -102,7 +102,7 @@ static void ring_learn_head(struct ring *ring)
 		return;
 	head = atomic_load_explicit(&ring->other->head, memory_order_acquire);
 	if (ring->tail - head <= ring->tail - ring->known_head)
-		ring->known_head = head;
+		atomic_store_explicit(&ring->known_head, head, memory_order_relaxed);
 }
 
 static bool ring_has_room(struct ring *ring, uint32_t size)

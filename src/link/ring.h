@@ -65,7 +65,8 @@ struct ring_page {
 struct ring {
 	struct ring_page *own;	       /* NULL: none */
 	const struct ring_page *other; /* NULL until the greeting has come */
-	uint32_t tail, known_head;     /* of the own ring: put; known to be taken */
+	uint32_t tail;		       /* of the own ring: put */
+	atomic_uint known_head;	       /* known to be taken; ring_has_new_room() may be asked by whoever likes */
 	uint32_t head, told_head;      /* of the other's: taken; published */
 };
 
@@ -82,7 +83,8 @@ bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, con
 /* The other end has taken something since we last looked. */
 static inline bool ring_has_new_room(const struct ring *ring)
 {
-	return ring->other && atomic_load_explicit(&ring->other->head, memory_order_relaxed) != ring->known_head;
+	return ring->other && atomic_load_explicit(&ring->other->head, memory_order_relaxed) !=
+				      atomic_load_explicit(&ring->known_head, memory_order_relaxed);
 }
 /* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
  * or even if nobody there attends. */
