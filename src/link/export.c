@@ -21,14 +21,45 @@ static struct export *export_lookup_locked(const struct link *link, const struct
 	return x;
 }
 
+/* Out of the table; the memory goes now, or with the last message that came through it. The port's lock is held. */
+static bool export_is_over_locked(const struct export *x)
+{
+	return !x->link && x->arrived == x->received && !x->noted.is_listed;
+}
+
+/* A message that came through an export which is out of the table counts as one of @x from now on. */
+static void export_take_over_locked(struct export *x, struct message *m)
+{
+	struct export *former = m->origin;
+
+	m->origin = x;
+	x->arrived++;
+	x->inherited++;
+	former->received++;
+	if (export_is_over_locked(former)) {
+		former->port->n_refs--; /* not the last: there is that of @x */
+		free(former);
+	}
+}
+
+static void export_inherit_locked(struct export *x)
+{
+	list_for_each(m, &x->port->messages, struct message, port_link)
+		if (m->origin && !m->origin->link && m->origin->peer_id == x->peer_id)
+			export_take_over_locked(x, m);
+	if (x->inherited)
+		node_note(&x->noted);
+}
+
 static struct export *export_make_locked(struct link *link, struct port *port)
 {
 	struct export *x = certain_alloc(sizeof *x);
 
 	lock_assert_held(&node.lock);
-	*x = (struct export){ .noted.kind = NOTED_EXPORT, .link = link, .port = port };
+	*x = (struct export){ .noted.kind = NOTED_EXPORT, .link = link, .peer_id = link->peer_id, .port = port };
 	lock_take(&port->lock);
 	port_ref_locked(port);
+	export_inherit_locked(x);
 	x->told_limit = port->qlimit;
 	x->next = port->exports;
 	port->exports = x;
@@ -168,12 +199,6 @@ static void export_unlink_locked(struct export *x)
 	x->link = NULL;
 	if (port_is_proxy(x->port))
 		node_note(&x->port->proxy->noted); /* perhaps that was what it was kept for */
-}
-
-/* Out of the table; the memory goes now, or with the last message that came through it. The port's lock is held. */
-static bool export_is_over_locked(const struct export *x)
-{
-	return !x->link && x->arrived == x->received && !x->noted.is_listed;
 }
 
 void export_leave_locked(struct export *x)
@@ -337,7 +362,7 @@ void export_tell_received_locked(struct export *x, uint32_t n)
 void export_settle_locked(struct export *x)
 {
 	struct port *port = x->port;
-	uint32_t n, limit;
+	uint32_t n, n_inherited, limit;
 	enum urgency urgency;
 	bool is_over;
 
@@ -346,11 +371,15 @@ void export_settle_locked(struct export *x)
 	limit = port->qlimit;
 	urgency = export_received_urgency_locked(x);
 	n = export_take_untold_locked(x);
+	n_inherited = x->inherited;
+	x->inherited = 0;
 	is_over = export_is_over_locked(x);
 	if (is_over)
 		port_unlock_unref(port);
 	else
 		lock_drop(&port->lock);
+	if (x->link && n_inherited)
+		export_tell(x, FRAME_RECEIVED, -n_inherited, URGENCY_NORMAL);
 	if (x->link && n)
 		export_tell(x, FRAME_RECEIVED, n, urgency);
 	if (x->link && limit != x->told_limit) {

@@ -11,7 +11,9 @@
  *
  * Queued messages that came from the other end keep the export's memory (not its place in the table): when they are
  * received, the other end is told, so that its threads know how much room the queue has for them. It is told at once when
- * it may be waiting for that, else now and then.
+ * it may be waiting for that, else now and then. A node that
+ * gives up all its rights and gets one again is a new export's; what it had sent before that is still queued counts as
+ * sent by that, and it is told so.
  *
  * Locks: node.lock; what is marked [port] by the port's lock. */
 
@@ -29,11 +31,13 @@ struct export
 {
 	struct noted noted;
 	struct link *link;   /* NULL once it is out of the table */
+	uint64_t peer_id;    /* the link's */
 	struct port *port;   /* one reference */
 	struct export *next; /* of the same port, in port.exports [port, too] */
 	uint32_t index;
 	uint32_t sends, onces;		  /* units */
 	uint32_t arrived, received, told; /* messages from the other end, mod 2^32 [port] */
+	uint32_t inherited;		  /* of these by former exports, not told of yet [port] */
 	uint32_t awaited;		  /* the last of them of which somebody there wants to hear [port] */
 	bool is_asked;			  /* a thread there waits for room [port] */
 	uint32_t told_limit;		  /* of the port's queue */

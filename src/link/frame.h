@@ -107,7 +107,8 @@ struct frame_message {
 struct frame_index {
 	struct frame header;
 	uint32_t index;
-	int32_t sends; /* COUNT: change of send rights; FLUSH: what I hold; READY: what is yours; RECEIVED: messages;
+	int32_t sends; /* COUNT: change of send rights; FLUSH: what I hold; READY: what is yours; RECEIVED: messages,
+			* or if negative, messages that you sent before I granted this to you, and that are queued;
 			* LIMIT: the limit */
 	int32_t onces; /* COUNT, FLUSH, READY: likewise of send-once rights; RECEIVED: 1, an answer; ASK: 1, answer at once */
 	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one */

@@ -396,11 +396,16 @@ static bool take_received(struct link *from, const struct frame_index *f)
 	struct after after;
 	struct proxy *x;
 
+	if (f->sends < -(int32_t)UINT16_MAX)
+		return false;
 	after_init(&after);
 	lock_take(&node.lock);
 	x = proxy_find_locked(from, f->index);
 	if (x) {
-		proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
+		if (f->sends < 0)
+			proxy_note_queued_locked(x, (uint32_t)-f->sends);
+		else
+			proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
 		x->n_answers += f->onces == 1;
 	}
 	lock_drop(&node.lock);

@@ -350,6 +350,18 @@ void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after
 	lock_drop(&port->lock);
 }
 
+void proxy_note_queued_locked(struct proxy *x, uint32_t n)
+{
+	struct port *port = x->port;
+
+	lock_take(&port->lock);
+	port->n_queued += n;
+	x->n_sent += n;
+	for (struct forced *forced = x->forced; forced; forced = forced->next)
+		forced->number += n; /* they wait behind those */
+	lock_drop(&port->lock);
+}
+
 /* ---- room in the owner's queue -------------------------------------------------------------------------------------- */
 
 /* The owner tells of room when it suits him: late enough not to disturb those who do not need it, but a thread that finds

@@ -84,6 +84,8 @@ void proxy_settle_counts_locked(struct proxy *x);
 void proxy_settle_locked(struct proxy *x);
 /* The owner says that @n messages have left the queue. The caller runs what follows. */
 void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after, struct forced **accepted);
+/* The owner says that @n messages are in the queue since before the proxy was made: this node sent them. */
+void proxy_note_queued_locked(struct proxy *x, uint32_t n);
 void forced_fire_all(struct forced *forced);
 
 /* Out of the table: the link is over, or the owner says that the port is dead. Returns the port with its reference, for
