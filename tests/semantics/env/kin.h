@@ -4,7 +4,8 @@
  *
  * What another process does about a call happens in its own time, where the recorded kernel had done it when the call
  * returned. So from the first such process on, each call of this program first waits until all is quiet (or the program
- * says when to wait): no process has anything to take in or to tell. Each process counts for itself (idle.h), and says so in a page that all share:
+ * says when to wait): no process has anything to take in or to tell. Each process looks for itself (idle.h), and says so
+ * in a page that all share:
  *   this program asks each process, which takes in what has come, and answers
  *   quiet is when all have said idle in two rounds, and nothing has moved in between
  * Processes act only on what comes to them, so what was quiet stays so until this program acts. */

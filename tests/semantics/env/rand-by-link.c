@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What makes the tasks of rand.c processes (kin.h), where it need not know: linked with -Wl,--wrap for each of these.
- * KIN_WAY=together in the environment puts them into one other process. */
+ * KIN_WAY=together in the environment puts them into one other process;
+ * apart, which is the default, into one each. */
 #include <stdlib.h>
 #include <string.h>
 
