@@ -524,6 +524,15 @@ static void take_balances(void)
 			process_take_balance(&processes[i]);
 }
 
+/* The library's own thread has begun, too. */
+static void do_check_background(long *n)
+{
+	struct kernel_counts counts;
+
+	kernel_counts_read(&counts);
+	n[0] = counts.threads >= 2;
+}
+
 static struct process *process_begin(void)
 {
 	struct process *p = &processes[n_processes];
@@ -534,6 +543,7 @@ static struct process *process_begin(void)
 	p->mail_to[p->number] = (mach_port_t)ask(p, do_open_mailbox);
 	p->mail_to[0] = (mach_port_t)ask(p, do_greet);
 	self->mail_to[p->number] = take_mail(self);
+	await(ask(p, do_check_background));
 	return p;
 }
 
