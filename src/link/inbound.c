@@ -21,6 +21,7 @@
 #include "link/handoff.h"
 #include "link/link.h"
 #include "link/migrate.h"
+#include "link/outbound.h"
 #include "link/proxy.h"
 #include "link/table.h"
 
@@ -407,6 +408,8 @@ static bool take_received(struct link *from, const struct frame_index *f)
 		else
 			proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
 		x->n_answers += f->onces == 1;
+		outbound_transmit_admitted_locked(&after);
+		proxy_ask_again_locked(x);
 	}
 	lock_drop(&node.lock);
 	after_run(&after);
@@ -440,6 +443,8 @@ static bool take_limit(struct link *from, const struct frame_index *f)
 		lock_take(&x->port->lock);
 		port_set_qlimit_locked(x->port, (uint32_t)f->sends, &after);
 		lock_drop(&x->port->lock);
+		outbound_transmit_admitted_locked(&after);
+		proxy_ask_again_locked(x);
 	}
 	lock_drop(&node.lock);
 	after_run(&after);

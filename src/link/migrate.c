@@ -1057,6 +1057,7 @@ bool migrate_take_ready(struct link *from, const struct frame_index *f)
 		give_back_locked(from, r, f);
 	if (r)
 		relocation_free_locked(r);
+	outbound_transmit_admitted_locked(&after);
 	lock_drop(&node.lock);
 	after_run(&after);
 	forced_fire_all(accepted);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/after.h"
 #include "kernel/message.h"
 #include "kernel/object.h"
 #include "kernel/port.h"
@@ -265,19 +266,43 @@ void outbound_send_to_proxy_locked(struct proxy *proxy, struct message *m)
 	message_free(m);
 }
 
+/* Its destination is a proxy. Returns the link that it went, or will go, by. */
+static struct link *transmit_locked(struct message *m)
+{
+	struct proxy *proxy = m->dest.port->proxy;
+	struct link *link = proxy->link;
+
+	if (!migrate_keep_back_locked(m))
+		outbound_send_to_proxy_locked(proxy, m);
+	return link;
+}
+
+void outbound_transmit_admitted_locked(struct after *after)
+{
+	struct message *first = after->outgoing;
+	struct list messages;
+
+	if (!first)
+		return;
+	after->outgoing = NULL;
+	list_init(&messages);
+	list_append(&first->port_link, &messages);
+	list_for_each(m, &messages, struct message, port_link) {
+		list_unlink(&m->port_link);
+		(void)transmit_locked(m);
+	}
+}
+
 void outbound_transmit(struct message *m)
 {
-	struct port *port = m->dest.port;
 	struct link *behind = NULL;
 	bool is_sent = false;
 
 	lock_take(&node.lock);
-	if (port_is_proxy(port)) {
-		struct link *link = port->proxy->link;
+	if (port_is_proxy(m->dest.port)) {
+		struct link *link = transmit_locked(m);
 
 		is_sent = true;
-		if (!migrate_keep_back_locked(m))
-			outbound_send_to_proxy_locked(port->proxy, m);
 		if (__builtin_expect(link_is_behind_locked(link), 0)) {
 			behind = link;
 			link_ref_locked(behind);

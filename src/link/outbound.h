@@ -14,6 +14,11 @@ struct port;
 /* remote_ops.transmit(): sends a message to the node that has the port it is for. Takes it; no lock is held. */
 void outbound_transmit(struct message *m);
 
+/* The same of messages that waited for room in the queue of a proxy. In the hold of node.lock in which they got it: when it is
+ * dropped, whoever sent one of them may send the next. */
+struct after;
+void outbound_transmit_admitted_locked(struct after *after);
+
 /* Puts a naked right into the words of a link, and takes it. */
 struct right;
 struct wire_right;

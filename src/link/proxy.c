@@ -385,6 +385,17 @@ void proxy_ask_for_room(struct port *port)
 	lock_drop(&node.lock);
 }
 
+void proxy_ask_again_locked(struct proxy *x)
+{
+	bool has_waiting;
+
+	lock_take(&x->port->lock);
+	has_waiting = !list_is_empty(&x->port->senders);
+	lock_drop(&x->port->lock);
+	if (has_waiting)
+		(void)proxy_ask_locked(x->port, false);
+}
+
 struct question {
 	struct port *port;
 	uint32_t n_answers; /* before it */

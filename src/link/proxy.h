@@ -92,6 +92,9 @@ void forced_fire_all(struct forced *forced);
  * port_destroy() when no lock is held, and the requests to be fired then. */
 struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
 
+/* After some have been let in: threads that still wait want to hear of more. */
+void proxy_ask_again_locked(struct proxy *x);
+
 /* remote_ops */
 void proxy_ask_for_room(struct port *port);
 void proxy_look_for_room(struct port *port);
