@@ -226,15 +226,6 @@ void port_drop_send(struct port *p)
 		notice_send(notice);
 }
 
-/* What a dying port leaves behind. */
-struct remains {
-	struct list messages; /* queued, then those of blocked senders */
-	struct list dead_requests;
-	struct message *no_senders;
-	bool is_exported;
-	struct after after;
-};
-
 static void port_end_senders_locked(struct port *p, struct remains *remains)
 {
 	list_for_each(w, &p->senders, struct waiter, link) {
@@ -248,8 +239,9 @@ static void port_end_senders_locked(struct port *p, struct remains *remains)
 	}
 }
 
-static void port_die_locked(struct port *p, struct remains *remains)
+void port_die_locked(struct port *p, struct remains *remains)
 {
+	assert(!p->port_destroyed);
 	assert(p->where == PORT_IN_MESSAGE || p->where == PORT_IN_KERNEL || p->where == PORT_IS_PROXY);
 	assert(!p->set && list_is_empty(&p->receivers));
 	list_init(&remains->messages);
@@ -268,7 +260,7 @@ static void port_die_locked(struct port *p, struct remains *remains)
 	port_end_senders_locked(p, remains);
 }
 
-static void remains_settle(struct remains *remains)
+void port_settle_remains(struct port *p, struct remains *remains)
 {
 	after_run(&remains->after);
 	list_for_each(m, &remains->messages, struct message, port_link) {
@@ -281,6 +273,9 @@ static void remains_settle(struct remains *remains)
 		list_unlink(&notice->port_link);
 		notice_send(notice);
 	}
+	if (remains->is_exported)
+		remote.ops.port_died(p);
+	port_unref(p);
 }
 
 void port_destroy(struct port *p)
@@ -299,10 +294,7 @@ void port_destroy(struct port *p)
 	}
 	port_die_locked(p, &remains);
 	lock_drop(&p->lock);
-	remains_settle(&remains);
-	if (remains.is_exported)
-		remote.ops.port_died(p);
-	port_unref(p);
+	port_settle_remains(p, &remains);
 }
 
 void port_hold_locked(struct port *p, struct list *held)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/after.h"
 #include "kernel/right.h"
 #include "kernel/watch.h"
 #include "platform/list.h"
@@ -137,6 +138,18 @@ void port_drop_send(struct port *p);
 /* The receive right is gone: the port dies, or comes back to whoever asked for port-destroyed. Takes the reference of
  * the receive right, which is in the caller's hands. No lock may be held. */
 void port_destroy(struct port *p);
+
+/* The same in two steps, of one that nobody has asked to have back. */
+struct remains {
+	struct list messages; /* queued, then those of blocked senders */
+	struct list dead_requests;
+	struct message *no_senders;
+	bool is_exported;
+	struct after after;
+};
+
+void port_die_locked(struct port *p, struct remains *remains);
+void port_settle_remains(struct port *p, struct remains *remains);
 
 /* Messages are held from now on, in a list of the caller's; and no more: what is held is delivered. */
 void port_hold_locked(struct port *p, struct list *held);

@@ -453,18 +453,15 @@ static bool take_limit(struct link *from, const struct frame_index *f)
 
 static bool take_death(struct link *from, const struct frame_index *f)
 {
-	struct forced *forced = NULL;
-	struct port *port = NULL;
+	struct ended_proxy ended = { 0 };
 	struct proxy *x;
 
 	lock_take(&node.lock);
 	x = proxy_find_locked(from, f->index);
 	if (x)
-		port = proxy_end_locked(x, &forced);
+		proxy_end_locked(x, &ended);
 	lock_drop(&node.lock);
-	if (port)
-		port_destroy(port);
-	forced_fire_all(forced);
+	ended_proxy_settle(&ended);
 	migrate_go_on();
 	return true;
 }

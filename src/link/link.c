@@ -50,13 +50,13 @@ static void link_free(struct link *link)
 {
 	assert(list_is_empty(&link->backlog) && link->n_fds == 0);
 	bulk_deinit(&link->bulk);
-	ring_deinit(&link->ring);
 	table_deinit(&link->exports);
 	table_deinit(&link->proxies);
 	link_close(&link->socket);
 	link_close(&link->doorbell);
 	link_close(&link->peer_doorbell);
 	link_close(&link->memfd);
+	ring_deinit(&link->ring);
 	free(link->fds);
 	free(link);
 }
@@ -664,20 +664,16 @@ static struct export *next_export_locked(struct link *link, uint32_t *at)
 /* False: there was none. */
 static bool link_end_proxy(struct link *link, uint32_t *at)
 {
-	struct forced *forced = NULL;
-	struct port *port = NULL;
+	struct ended_proxy ended = { 0 };
 	struct proxy *x;
 
 	lock_take(&node.lock);
 	x = next_proxy_locked(link, at);
 	if (x)
-		port = proxy_end_locked(x, &forced);
+		proxy_end_locked(x, &ended);
 	lock_drop(&node.lock);
-	if (!port)
-		return false;
-	port_destroy(port);
-	forced_fire_all(forced);
-	return true;
+	ended_proxy_settle(&ended);
+	return x != NULL;
 }
 
 static void drop_units(struct port *port, uint32_t sends, uint32_t onces)

@@ -1085,20 +1085,17 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 /* The port of a proxy in limbo has died, or nobody knows where it is. */
 static void relocation_die(uint64_t giver, uint64_t home, uint64_t number)
 {
-	struct forced *forced = NULL;
-	struct port *port = NULL;
+	struct ended_proxy ended = { 0 };
 	struct relocation *r;
 
 	lock_take(&node.lock);
 	r = relocation_find_locked(giver, home, number);
 	if (r && r->proxy && r->proxy->relocation == r)
-		port = proxy_end_locked(r->proxy, &forced);
+		proxy_end_locked(r->proxy, &ended);
 	if (r)
 		relocation_free_locked(r);
 	lock_drop(&node.lock);
-	if (port)
-		port_destroy(port);
-	forced_fire_all(forced);
+	ended_proxy_settle(&ended);
 	handoff_retry_deposits();
 	migrate_go_on();
 }
@@ -1304,23 +1301,19 @@ static struct relocation *end_relocation_of_home_locked(const struct link *link)
 
 static void end_relocations_of_home(const struct link *link)
 {
-	struct forced *forced;
 	struct relocation *r;
-	struct port *port;
 
 	do {
-		forced = NULL;
-		port = NULL;
+		struct ended_proxy ended = { 0 };
+
 		lock_take(&node.lock);
 		r = end_relocation_of_home_locked(link);
 		if (r) {
-			port = proxy_end_locked(r->proxy, &forced);
+			proxy_end_locked(r->proxy, &ended);
 			relocation_free_locked(r);
 		}
 		lock_drop(&node.lock);
-		if (port)
-			port_destroy(port);
-		forced_fire_all(forced);
+		ended_proxy_settle(&ended);
 	} while (r);
 }
 

@@ -458,16 +458,24 @@ void forced_fire_all(struct forced *forced)
 	}
 }
 
-struct port *proxy_end_locked(struct proxy *x, struct forced **forced)
+void proxy_end_locked(struct proxy *x, struct ended_proxy *ended)
 {
 	struct port *port = x->port;
 
-	*forced = x->forced;
+	ended->port = port;
+	ended->forced = x->forced;
 	if (!x->relocation) /* else READY is answered with them */
 		proxy_tell_end(x, x->told_sends, x->told_onces);
 	lock_take(&port->lock);
 	port_cease_proxy_locked(port);
+	port_die_locked(port, &ended->remains);
 	proxy_leave_locked(x);
 	lock_drop(&port->lock);
-	return port;
+}
+
+void ended_proxy_settle(struct ended_proxy *ended)
+{
+	if (ended->port)
+		port_settle_remains(ended->port, &ended->remains);
+	forced_fire_all(ended->forced);
 }

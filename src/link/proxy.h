@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/port.h"
 #include "kernel/right.h"
 #include "link/node.h"
 
@@ -88,9 +89,16 @@ void proxy_note_received_locked(struct proxy *x, uint32_t n, struct after *after
 void proxy_note_queued_locked(struct proxy *x, uint32_t n);
 void forced_fire_all(struct forced *forced);
 
-/* Out of the table: the link is over, or the owner says that the port is dead. Returns the port with its reference, for
- * port_destroy() when no lock is held, and the requests to be fired then. */
-struct port *proxy_end_locked(struct proxy *x, struct forced **forced);
+/* The link is over, or the owner says that the port is dead: out of the table, and the port dies. In one hold of node.lock: what
+ * is neither a proxy nor dead would pass for a port of ours. The rest is for when no lock is held. */
+struct ended_proxy {
+	struct port *port; /* NULL: none has ended */
+	struct remains remains;
+	struct forced *forced;
+};
+
+void proxy_end_locked(struct proxy *x, struct ended_proxy *ended);
+void ended_proxy_settle(struct ended_proxy *ended);
 
 /* After some have been let in: threads that still wait want to hear of more. */
 void proxy_ask_again_locked(struct proxy *x);
