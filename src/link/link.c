@@ -206,10 +206,20 @@ static void link_wake_peer(struct link *link, enum urgency urgency)
 	}
 }
 
+static bool link_send_fd(struct link *link, int fd)
+{
+	if (packet_send(link->socket, PACKET_DESCRIPTOR, 0, &fd, 1))
+		return true;
+	/* P6 to P8: the peer is to say when it has taken some out. */
+	atomic_store_explicit(&link->ring.own->is_full, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	return packet_send(link->socket, PACKET_DESCRIPTOR, 0, &fd, 1);
+}
+
 static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigned *n_sent)
 {
 	for (; *n_sent < n; ++*n_sent) {
-		if (!packet_send(link->socket, PACKET_DESCRIPTOR, 0, &fds[*n_sent], 1))
+		if (!link_send_fd(link, fds[*n_sent]))
 			return false;
 		close(fds[*n_sent]);
 	}
@@ -239,6 +249,7 @@ static void link_postpone_locked(struct link *link, const struct frame *frame, e
 		memcpy(late->more_fds ? late->more_fds : late->fds, fds, n_fds * sizeof *fds);
 	memcpy(late->bytes, frame, frame->size);
 	late_frame_append(link, late);
+	link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
 }
 
 static void late_frame_free(struct link *link, struct late_frame *late)
@@ -303,7 +314,9 @@ void link_flush_locked(struct link *link)
 	}
 	if (list_is_empty(&link->backlog))
 		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
-	if (link->ring.tail != tail)
+	if (!list_is_empty(&link->backlog))
+		link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
+	else if (link->ring.tail != tail)
 		link_wake_peer(link, urgency == URGENCY_HIGH ? URGENCY_HIGH : URGENCY_NORMAL);
 }
 

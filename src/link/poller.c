@@ -195,16 +195,27 @@ static bool drain_hot(void)
 	return has_any;
 }
 
+/* In the socket, where descriptors wait whose frames are still to come. */
+static void tell_room(struct link *link)
+{
+	lock_take(&node.lock);
+	if (link->state == LINK_LIVE && ring_publish_head(&link->ring))
+		link_tell_room_locked(link);
+	lock_drop(&node.lock);
+}
+
 /* What the peer had put is taken before its end is noticed. */
 static void service_socket(struct link *link)
 {
+	uint32_t n_fds = link->n_fds;
 	bool is_alive = link_read_socket(link);
 
 	if (link->state == LINK_ENDED)
 		return;
 	if (link->state == LINK_LIVE)
 		link_make_hot(link);
-	(void)inbound_drain(link);
+	if (!inbound_drain(link) && link->n_fds != n_fds)
+		tell_room(link);
 	if (link->state != LINK_ENDED && (!is_alive || link->is_broken))
 		link_end(link);
 }
