@@ -174,7 +174,7 @@ void end_at(struct process *p, unsigned lane, void *arg, size_t size)
 	} else {
 		errand_receive(p->lanes[lane], e);
 	}
-	if (arg)
+	if (size)
 		memcpy(arg, e->arg, size);
 	p->errands[lane] = NULL;
 	free(e);

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/* What a message carries, of every size: bytes inline, memory out of line, arrays of rights. */
+#include "family.h"
+
+#include <portunus/port.h>
+#include <stdlib.h>
+
+#include "kernel/space.h"
+
+/* A message with one item. */
+struct parcel {
+	mach_port_t port; /* of the receiver; to the sender a right */
+	unsigned type, disposition;
+	unsigned long number; /* of elements */
+	bool is_inline, deallocate;
+	mach_port_t right; /* what an array consists of, if not of bytes */
+	unsigned every;	   /* only each so-many-th, the others being null and dead; 0: each */
+	mach_port_t name;  /* what the receiver calls it */
+	unsigned long n_names;
+};
+
+static size_t padded(size_t n)
+{
+	return (n + MACH_MSG_USER_ALIGNMENT - 1) / MACH_MSG_USER_ALIGNMENT * MACH_MSG_USER_ALIGNMENT;
+}
+
+static size_t item_size(const struct parcel *p)
+{
+	if (p->type == MACH_MSG_TYPE_BYTE)
+		return 1;
+	return p->is_inline ? sizeof(mach_port_name_inlined_t) : sizeof(mach_port_t);
+}
+
+static unsigned char byte_at(size_t i)
+{
+	return (unsigned char)(i * 7 + i / 4096);
+}
+
+static size_t put_type(unsigned char *at, const struct parcel *p)
+{
+	mach_msg_type_long_t type = { 0 };
+
+	type.msgtl_name = (unsigned short)p->disposition;
+	type.msgtl_size = (unsigned short)(8 * item_size(p));
+	type.msgtl_number = (unsigned)p->number;
+	type.msgtl_header.msgt_inline = p->is_inline;
+	type.msgtl_header.msgt_deallocate = p->deallocate;
+	type.msgtl_header.msgt_longform = 1;
+	memcpy(at, &type, sizeof type);
+	return sizeof type;
+}
+
+static mach_port_t element(const struct parcel *p, unsigned long i)
+{
+	if (p->every == 0 || i % p->every == 0)
+		return p->right;
+	return i % p->every == 1 ? MACH_PORT_NULL : MACH_PORT_DEAD;
+}
+
+static void fill(unsigned char *at, const struct parcel *p)
+{
+	for (size_t i = 0; i < p->number; i++) {
+		mach_port_t name;
+
+		if (p->type == MACH_MSG_TYPE_BYTE) {
+			at[i] = byte_at(i);
+			continue;
+		}
+		name = element(p, i);
+		memset(at + i * item_size(p), 0, item_size(p));
+		memcpy(at + i * item_size(p), &name, sizeof name);
+	}
+}
+
+static void do_send_parcel(void *arg)
+{
+	struct parcel *p = arg;
+	size_t bytes = p->number * item_size(p), size = sizeof(mach_msg_header_t);
+	mach_msg_header_t *h = calloc(1, size + sizeof(mach_msg_type_long_t) + 16 + (p->is_inline ? bytes : 0));
+	unsigned char *at = (unsigned char *)h, *memory = NULL;
+
+	h->msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, 0);
+	if (!p->is_inline || p->type != MACH_MSG_TYPE_BYTE)
+		h->msgh_bits |= MACH_MSGH_BITS_COMPLEX;
+	h->msgh_remote_port = p->port;
+	size += put_type(at + size, p);
+	if (p->is_inline) {
+		fill(at + size, p);
+		size += padded(bytes);
+	} else {
+		if (bytes)
+			expect_ok(vm_allocate(here(), (vm_address_t *)&memory, bytes, TRUE));
+		fill(memory, p);
+		memcpy(at + size, &memory, sizeof memory);
+		size += sizeof memory;
+	}
+	expect_ok(mach_msg(h, MACH_SEND_MSG | MACH_SEND_TIMEOUT, (mach_msg_size_t)size, 0, MACH_PORT_NULL, 60000,
+			   MACH_PORT_NULL));
+	if (memory && !p->deallocate)
+		expect_ok(vm_deallocate(here(), (vm_address_t)memory, bytes));
+	free(h);
+}
+
+static void check_bytes(const unsigned char *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (at[i] != byte_at(i))
+			fail_msg("byte %zu of %zu is %u", i, n, at[i]);
+}
+
+static void check_rights(const unsigned char *at, struct parcel *p)
+{
+	for (unsigned long i = 0; i < p->number; i++) {
+		mach_port_t name;
+
+		memcpy(&name, at + i * item_size(p), sizeof name);
+		if (!MACH_PORT_VALID(element(p, i))) {
+			assert_int_equal(name, element(p, i));
+			continue;
+		}
+		assert_true(MACH_PORT_VALID(name));
+		p->n_names++;
+		p->name = name;
+		if (p->type == MACH_MSG_TYPE_PORT_SEND_ONCE)
+			expect_ok(mach_port_deallocate(here(), name));
+	}
+}
+
+static void do_receive_parcel(void *arg)
+{
+	struct parcel *p = arg;
+	size_t bytes = p->number * item_size(p), room = sizeof(mach_msg_header_t) + 64 + (p->is_inline ? bytes : 0);
+	mach_msg_header_t *h = malloc(room);
+	mach_msg_type_long_t type;
+	unsigned char *at;
+
+	expect_ok(
+		mach_msg(h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, (mach_msg_size_t)room, p->port, 60000, MACH_PORT_NULL));
+	memcpy(&type, h + 1, sizeof type);
+	assert_int_equal(type.msgtl_name, p->type);
+	assert_int_equal(type.msgtl_number, p->number);
+	assert_int_equal(type.msgtl_header.msgt_inline, p->is_inline);
+	at = (unsigned char *)(h + 1) + sizeof type;
+	if (!p->is_inline)
+		memcpy(&at, at, sizeof at);
+	if (p->type == MACH_MSG_TYPE_BYTE)
+		check_bytes(at, p->number);
+	else
+		check_rights(at, p);
+	if (!p->is_inline && bytes)
+		expect_ok(vm_deallocate(here(), (vm_address_t)at, bytes));
+	free(h);
+}
+
+/* The port and its name are gone. */
+static void end(struct process *owner, mach_port_t port, struct process *holder, mach_port_t name)
+{
+	expect_ok(destroy_at(owner, port));
+	await(type_at(holder, name) == MACH_PORT_TYPE_DEAD_NAME);
+	expect_ok(deallocate_at(holder, name));
+}
+
+static void pass(struct process *from, struct process *to, struct parcel *p)
+{
+	mach_port_t port = port_at(to), name = give_send_to(to, port, from);
+
+	p->port = name;
+	begin_at(from, 1, do_send_parcel, p, sizeof *p);
+	p->port = port;
+	at(to, do_receive_parcel, p, sizeof *p);
+	end_at(from, 1, NULL, 0);
+	end(to, port, from, name);
+}
+
+/* ---- bytes */
+
+static void bytes_inline_of_every_size(struct process *owner, struct process *holder)
+{
+	static const unsigned long sizes[] = { 0,     1,     3,	    4,	   8,	  100,	 1000,	 4000,	  4096,
+					       16000, 16320, 16336, 16384, 65000, 65536, 100000, 1 << 20, 8 << 20 };
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = sizes[i], .is_inline = true };
+
+		p.disposition = p.type;
+		pass(holder, owner, &p);
+	}
+}
+
+static void bytes_out_of_line_of_every_size(struct process *owner, struct process *holder)
+{
+	static const unsigned long sizes[] = { 0,     1,     4095,   4096,    4097,    8192,	16384,
+					       65536, 65537, 300000, 1 << 20, 5000000, 64 << 20 };
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		for (int deallocate = 0; deallocate < 2; deallocate++) {
+			struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = sizes[i], .deallocate = deallocate };
+
+			p.disposition = p.type;
+			pass(holder, owner, &p);
+		}
+}
+
+/* Hundreds that do not fit into the ring, to an owner who is not in a call. */
+static void do_send_many(long *n)
+{
+	struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .disposition = MACH_MSG_TYPE_BYTE, .is_inline = true };
+
+	p.port = (mach_port_t)n[0];
+	p.number = (unsigned long)n[2];
+	for (long i = 0; i < n[1]; i++)
+		do_send_parcel(&p);
+}
+
+static void do_receive_many(long *n)
+{
+	struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .disposition = MACH_MSG_TYPE_BYTE, .is_inline = true };
+
+	p.port = (mach_port_t)n[0];
+	p.number = (unsigned long)n[2];
+	for (long i = 0; i < n[1]; i++)
+		do_receive_parcel(&p);
+	expect_no_message(here(), p.port);
+}
+
+static void do_set_long_qlimit(long *n)
+{
+	n[0] = portunus_port_set_qlimit((mach_port_t)n[0], 2000);
+}
+
+static void a_long_queue_holds_what_no_ring_holds(struct process *owner, struct process *holder)
+{
+	static const long sizes[] = { 500, 20000 };
+
+	for (int i = 0; i < 2; i++) {
+		mach_port_t port = port_at(owner), name;
+
+		expect_ok((kern_return_t)ask(owner, do_set_long_qlimit, port));
+		name = give_send_to(owner, port, holder);
+		ask(holder, do_send_many, name, 700, sizes[i]);
+		await(status_at(owner, port).mps_msgcount == 700);
+		ask(owner, do_receive_many, port, 700, sizes[i]);
+		end(owner, port, holder, name);
+	}
+}
+
+/* ---- rights */
+
+enum { MANY = 100000 };
+
+static const unsigned long numbers[] = { 0, 1, 2, 1000, MANY };
+enum { N_NUMBERS = sizeof numbers / sizeof *numbers };
+
+static void arrays_of_send_rights(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(holder);
+
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		for (int is_inline = 0; is_inline < 2; is_inline++) {
+			struct parcel p = { .type = MACH_MSG_TYPE_PORT_SEND,
+					    .disposition = MACH_MSG_TYPE_MAKE_SEND,
+					    .number = numbers[i],
+					    .is_inline = is_inline,
+					    .right = port };
+
+			pass(holder, owner, &p);
+			expect_eq(p.n_names, numbers[i]);
+			if (numbers[i] == 0)
+				continue;
+			expect_eq(refs_at(owner, p.name, MACH_PORT_RIGHT_SEND),
+				  numbers[i] < UREFS_MAX ? numbers[i] : UREFS_MAX - 1);
+			await(srights_at(holder, port) == 1);
+			expect_ok(destroy_at(owner, p.name));
+			await(srights_at(holder, port) == 0);
+		}
+	expect_ok(destroy_at(holder, port));
+}
+
+static void arrays_of_rights_to_ports_of_the_receiver(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+
+	for (size_t i = 0; i < N_NUMBERS - 1; i++) {
+		struct parcel p = { .type = MACH_MSG_TYPE_PORT_SEND,
+				    .disposition = MACH_MSG_TYPE_COPY_SEND,
+				    .number = numbers[i],
+				    .right = name };
+
+		pass(holder, owner, &p);
+		if (numbers[i] == 0)
+			continue;
+		expect_eq(p.name, port);
+		expect_eq(refs_at(owner, port, MACH_PORT_RIGHT_SEND), numbers[i]);
+		expect_ok(mod_refs_at(owner, port, MACH_PORT_RIGHT_SEND, -(int)numbers[i]));
+	}
+	expect_eq(srights_at(owner, port), 1);
+	expect_ok(deallocate_at(holder, name));
+	await(srights_at(owner, port) == 0);
+	expect_ok(destroy_at(owner, port));
+}
+
+static void do_drain(long *n)
+{
+	struct letter l;
+
+	for (long i = 0; i < n[1]; i++) {
+		expect_ok(mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof l.bytes, (mach_port_t)n[0],
+				   30000, MACH_PORT_NULL));
+		expect_eq(l.header.msgh_id, MACH_NOTIFY_SEND_ONCE);
+	}
+	expect_no_message(here(), (mach_port_t)n[0]);
+}
+
+/* The receiver drops them all, and each says so. */
+static void arrays_of_send_once_rights(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(holder);
+
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		for (int is_inline = 0; is_inline < 2; is_inline++) {
+			struct parcel p = { .type = MACH_MSG_TYPE_PORT_SEND_ONCE,
+					    .disposition = MACH_MSG_TYPE_MAKE_SEND_ONCE,
+					    .number = numbers[i],
+					    .is_inline = is_inline,
+					    .right = port };
+
+			pass(holder, owner, &p);
+			expect_eq(p.n_names, numbers[i]);
+			ask(holder, do_drain, port, (long)numbers[i]);
+			expect_eq(status_at(holder, port).mps_sorights, 0);
+		}
+	expect_ok(destroy_at(holder, port));
+}
+
+static void null_and_dead_rights_stay_in_their_places(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(holder);
+
+	for (int is_inline = 0; is_inline < 2; is_inline++) {
+		struct parcel p = { .type = MACH_MSG_TYPE_PORT_SEND,
+				    .disposition = MACH_MSG_TYPE_MAKE_SEND,
+				    .number = 1001,
+				    .is_inline = is_inline,
+				    .right = port,
+				    .every = 3 };
+
+		pass(holder, owner, &p);
+		expect_eq(p.n_names, 334);
+		expect_ok(destroy_at(owner, p.name));
+	}
+	await(srights_at(holder, port) == 0);
+	expect_ok(destroy_at(holder, port));
+}
+
+/* ---- receive rights */
+
+static void do_send_receive_rights(long *n)
+{
+	mach_port_t *ports;
+	struct letter l;
+
+	expect_ok(vm_allocate(here(), (vm_address_t *)&ports, (vm_size_t)n[1] * sizeof *ports, TRUE));
+	for (long i = 0; i < n[1]; i++)
+		ports[i] = port_in(here());
+	letter_to(&l, (mach_port_t)n[0], MACH_MSG_TYPE_COPY_SEND, 0);
+	letter_add_type(&l, MACH_MSG_TYPE_MOVE_RECEIVE, 8 * sizeof *ports, (unsigned)n[1], false, true);
+	letter_add_raw(&l, &ports, sizeof ports);
+	l.header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
+	expect_ok(post(here(), &l));
+}
+
+static void do_take_receive_rights(long *n)
+{
+	mach_port_t *ports;
+	struct letter l;
+	unsigned size;
+
+	expect_ok(mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof l.bytes, (mach_port_t)n[0], 60000,
+			   MACH_PORT_NULL));
+	l.size = l.header.msgh_size;
+	ports = letter_memory(&l, &size);
+	expect_eq(size, n[1] * (long)sizeof *ports);
+	for (long i = 0; i < n[1]; i++) {
+		expect_eq(type_of(here(), ports[i]), MACH_PORT_TYPE_RECEIVE);
+		expect_ok(mach_port_destroy(here(), ports[i]));
+	}
+	expect_ok(vm_deallocate(here(), (vm_address_t)ports, size));
+}
+
+static void arrays_of_receive_rights(struct process *owner, struct process *holder)
+{
+	static const long n_ports[] = { 1, 2, 1000 };
+	mach_port_t queue = port_at(owner), to = give_send_to(owner, queue, holder);
+
+	for (size_t i = 0; i < 3; i++) {
+		ask(holder, do_send_receive_rights, to, n_ports[i]);
+		ask(owner, do_take_receive_rights, queue, n_ports[i]);
+	}
+	end(owner, queue, holder, to);
+}
+
+/* Each into the queue of the other: nobody could ever receive either. */
+static void two_receive_rights_in_each_others_queues_die(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), other = port_at(holder);
+	mach_port_t to_other = give_send_to(holder, other, owner), to_port = give_send_to(owner, port, holder);
+	struct letter l;
+
+	letter_to(&l, to_port, MACH_MSG_TYPE_COPY_SEND, 0);
+	letter_add_port(&l, other, MACH_MSG_TYPE_MOVE_RECEIVE);
+	expect_ok(post_at(holder, &l));
+	letter_to(&l, to_other, MACH_MSG_TYPE_COPY_SEND, 0);
+	letter_add_port(&l, port, MACH_MSG_TYPE_MOVE_RECEIVE);
+	expect_ok(post_at(owner, &l));
+	await(type_at(owner, to_other) == MACH_PORT_TYPE_DEAD_NAME);
+	await(type_at(holder, to_port) == MACH_PORT_TYPE_DEAD_NAME);
+	expect_ok(deallocate_at(owner, to_other));
+	expect_ok(deallocate_at(holder, to_port));
+}
+
+/* ---- buffers and options of the receiver */
+
+static void a_message_too_large_is_left_if_he_says_so(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+	struct letter l;
+
+	letter_to(&l, name, MACH_MSG_TYPE_COPY_SEND, 4);
+	letter_add_int(&l, 1234);
+	expect_ok(post_at(holder, &l));
+	expect_result(receive_with_at(owner, port, &l, MACH_RCV_TIMEOUT | MACH_RCV_LARGE, 30000, sizeof l.header),
+		      MACH_RCV_TOO_LARGE);
+	assert_true(l.header.msgh_size > sizeof l.header);
+	expect_eq(status_at(owner, port).mps_msgcount, 1);
+	expect_message_at(owner, port, 4);
+	expect_ok(send_id_at(holder, name, 5));
+	expect_message_at(owner, port, 5);
+	end(owner, port, holder, name);
+}
+
+static void do_receive_small(long *n)
+{
+	struct letter l;
+
+	n[0] = mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_LARGE, 0, sizeof l.header, (mach_port_t)n[0], 0,
+			MACH_PORT_NULL);
+	n[1] = l.header.msgh_size;
+}
+
+static void a_receiver_that_waits_is_told_of_a_message_too_large(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+	long n[NUMBERS] = { port };
+	struct letter l;
+
+	letter_to(&l, name, MACH_MSG_TYPE_COPY_SEND, 4);
+	letter_add_int(&l, 1234);
+	begin_ask(owner, 1, do_receive_small, n);
+	await_sleep_at(owner, 1);
+	expect_ok(post_at(holder, &l));
+	expect_result((kern_return_t)end_ask(owner, 1, n), MACH_RCV_TOO_LARGE);
+	expect_eq(n[1], l.size);
+	expect_message_at(owner, port, 4);
+	end(owner, port, holder, name);
+}
+
+static void do_receive_notify(long *n)
+{
+	struct letter l;
+
+	n[0] = mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT | MACH_RCV_NOTIFY, 0, sizeof l.bytes,
+			(mach_port_t)n[0], 30000, (mach_port_t)n[1]);
+	n[1] = l.header.msgh_remote_port;
+}
+
+static void a_request_for_the_reply_right_is_made_as_it_arrives(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder), reply = port_at(holder);
+	mach_port_t notify = port_at(owner);
+	long n[NUMBERS] = { port, notify };
+	struct letter l;
+
+	letter_to(&l, name, MACH_MSG_TYPE_COPY_SEND, 4);
+	letter_reply_to(&l, reply, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+	expect_ok(post_at(holder, &l));
+	expect_ok((kern_return_t)ask_all(owner, do_receive_notify, n));
+	expect_eq(type_at(owner, (mach_port_t)n[1]) & ~MACH_PORT_TYPE_DNREQUEST, MACH_PORT_TYPE_SEND_ONCE);
+	expect_ok(destroy_at(holder, reply));
+	expect_message_at(owner, notify, MACH_NOTIFY_DEAD_NAME);
+	expect_ok(destroy_at(owner, (mach_port_t)n[1]));
+	expect_ok(destroy_at(owner, notify));
+	end(owner, port, holder, name);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		pair_tests(bytes_inline_of_every_size),
+		pair_tests(bytes_out_of_line_of_every_size),
+		pair_tests(a_long_queue_holds_what_no_ring_holds),
+		pair_tests(arrays_of_send_rights),
+		pair_tests(arrays_of_rights_to_ports_of_the_receiver),
+		pair_tests(arrays_of_send_once_rights),
+		pair_tests(null_and_dead_rights_stay_in_their_places),
+		pair_tests(arrays_of_receive_rights),
+		pair_tests(two_receive_rights_in_each_others_queues_die),
+		pair_tests(a_message_too_large_is_left_if_he_says_so),
+		pair_tests(a_receiver_that_waits_is_told_of_a_message_too_large),
+		pair_tests(a_request_for_the_reply_right_is_made_as_it_arrives),
+	};
+
+	return family_main(argc, argv, tests);
+}
