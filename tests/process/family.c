@@ -440,6 +440,8 @@ void expect_balance(struct process *p)
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static mach_port_t mailbox; /* of this process */
+mach_port_t given_ports[PORTUNUS_SPAWN_PORTS_MAX];
+unsigned n_given_ports;
 
 static void do_open_mailbox(long *n)
 {
@@ -459,6 +461,8 @@ static void do_greet(long *n)
 	expect_ok(mach_ports_lookup(mach_task_self(), &ports, &n_ports));
 	assert_true(n_ports >= 1);
 	n[0] = ports[0];
+	for (unsigned i = 1; i < n_ports && ports[i]; i++)
+		given_ports[n_given_ports++] = ports[i];
 	vm_deallocate(mach_task_self(), (vm_address_t)ports, n_ports * sizeof *ports);
 	expect_ok(mach_ports_register(mach_task_self(), NULL, 0));
 	letter_to(&l, (mach_port_t)n[0], MACH_MSG_TYPE_COPY_SEND, 1);
@@ -493,10 +497,11 @@ static void open_lanes(struct process *p, int *theirs)
 	}
 }
 
-static void spawn(struct process *p, mach_port_t mail)
+static void spawn(struct process *p, const mach_port_t *given, unsigned n_given)
 {
 	char self_path[256], role[] = "--child", *argv[] = { self_path, role, NULL };
-	mach_msg_type_name_t disposition = MACH_MSG_TYPE_MAKE_SEND;
+	mach_port_t ports[PORTUNUS_SPAWN_PORTS_MAX] = { mailbox };
+	mach_msg_type_name_t dispositions[PORTUNUS_SPAWN_PORTS_MAX] = { MACH_MSG_TYPE_MAKE_SEND };
 	posix_spawn_file_actions_t actions;
 	struct portunus_spawn how = { .path = self_path, .argv = argv, .file_actions = &actions };
 	int theirs[LANES];
@@ -504,9 +509,13 @@ static void spawn(struct process *p, mach_port_t mail)
 
 	assert_true(n > 0);
 	self_path[n] = '\0';
-	how.ports = &mail;
-	how.dispositions = &disposition;
-	how.n_ports = 1;
+	for (unsigned i = 0; i < n_given; i++) {
+		ports[1 + i] = given[i];
+		dispositions[1 + i] = MACH_MSG_TYPE_COPY_SEND;
+	}
+	how.ports = ports;
+	how.dispositions = dispositions;
+	how.n_ports = 1 + n_given;
 	open_lanes(p, theirs);
 	posix_spawn_file_actions_init(&actions);
 	for (int i = 0; i < LANES; i++)
@@ -533,13 +542,13 @@ static void do_check_background(long *n)
 	n[0] = counts.threads >= 2;
 }
 
-static struct process *process_begin(void)
+static struct process *process_begin(const mach_port_t *given, unsigned n_given)
 {
 	struct process *p = &processes[n_processes];
 
 	assert_true(n_processes < PROCESSES_MAX);
 	*p = (struct process){ .number = n_processes++ };
-	spawn(p, mailbox);
+	spawn(p, given, n_given);
 	p->mail_to[p->number] = (mach_port_t)ask(p, do_open_mailbox);
 	p->mail_to[0] = (mach_port_t)ask(p, do_greet);
 	self->mail_to[p->number] = take_mail(self);
@@ -549,7 +558,15 @@ static struct process *process_begin(void)
 
 struct process *process_start_alone(void)
 {
-	struct process *p = process_begin();
+	struct process *p = process_begin(NULL, 0);
+
+	take_balances();
+	return p;
+}
+
+struct process *process_start_given(const mach_port_t *given, unsigned n_given)
+{
+	struct process *p = process_begin(given, n_given);
 
 	take_balances();
 	return p;
@@ -557,7 +574,7 @@ struct process *process_start_alone(void)
 
 struct process *process_start(void)
 {
-	struct process *p = process_begin();
+	struct process *p = process_begin(NULL, 0);
 
 	for (unsigned i = 1; i < p->number; i++) {
 		struct process *other = &processes[i];

@@ -50,6 +50,10 @@ extern struct process *const self;
 struct process *process_start(void);
 /* One that has it with this process only: it has no link to the others, nor they to it. */
 struct process *process_start_alone(void);
+/* Likewise; it begins life with these send rights, and what it names them is in given_ports[] there. */
+struct process *process_start_given(const mach_port_t *given, unsigned n_given);
+extern mach_port_t given_ports[];
+extern unsigned n_given_ports;
 /* It returns from main(), or is killed; both wait until it is gone. */
 void process_end(struct process *p);
 void process_kill(struct process *p, int sig);
