@@ -38,7 +38,7 @@ struct portunus_spawn {
  *   how    what and with what; borrowed
  *   pid    set to the process, the caller's child, to be waited for; may be null
  *   task   set to a send right to the child's task, with one user reference of the caller's; may be null. mach_port_* and
- *          task_* work on it; it becomes a dead name when the child ends
+ *          task_* work on it; it becomes a dead name when the child ends, and is MACH_PORT_DEAD if it has by now
  * The child finds the rights with mach_ports_lookup(mach_task_self(), ...), in the order given. Its bootstrap port is the
  * caller's. If the program never uses Portunus the rights are released when it ends.
  *   KERN_INVALID_ARGUMENT    how or its path is null, flags is not 0, or there are more than PORTUNUS_SPAWN_PORTS_MAX ports

@@ -163,7 +163,7 @@ static kern_return_t start(struct portunus_spawn *how, pid_t *pid)
 	task_t task;
 	kern_return_t r = portunus_spawn(how, pid, &task);
 
-	if (!r)
+	if (!r && task != MACH_PORT_DEAD) /* it may have ended by now */
 		expect_ok(mach_port_deallocate(here(), task));
 	return r;
 }
