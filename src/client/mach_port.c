@@ -192,6 +192,7 @@ kern_return_t mach_port_get_receive_status(ipc_space_t task, mach_port_name_t na
 
 	if (!result_is_writable(status, sizeof *status))
 		return KERN_INVALID_ADDRESS;
+	remote_look_thoroughly();
 	r = target_call(task, CALL_OF(CALL_PORT_GET_RECEIVE_STATUS, name), &answer);
 	if (r)
 		return r;
@@ -211,6 +212,7 @@ kern_return_t mach_port_get_receive_status(ipc_space_t task, mach_port_name_t na
 
 kern_return_t mach_port_get_srights(ipc_space_t task, mach_port_name_t name, mach_port_rights_t *srights)
 {
+	remote_look_thoroughly();
 	return call_for_number(task, CALL_OF(CALL_PORT_GET_SRIGHTS, name), srights);
 }
 

@@ -235,8 +235,8 @@ mach_msg_return_t receive(struct thread *thread, mach_port_name_t name, const st
 	struct reception rx = { .thread = thread, .limits = limits, .deadline = deadline };
 	mach_msg_return_t r;
 
-	if (!deadline && remote_is_linked())
-		remote.ops.look(true); /* whoever does not wait is to see all that was sent before */
+	if (!deadline)
+		remote_look_thoroughly(); /* whoever does not wait is to see all that was sent before */
 	r = receive_by_name(&rx, thread->task->space, name);
 	*size = rx.size;
 	if (!r)

@@ -78,6 +78,13 @@ static inline void remote_look(void)
 		remote.ops.look(false);
 }
 
+/* The same, whatever it costs: of a call that tells what there is. */
+static inline void remote_look_thoroughly(void)
+{
+	if (remote_is_linked())
+		remote.ops.look(true);
+}
+
 /* At the end of a call: what it did is to be seen by others. */
 static inline void remote_settle(void)
 {

@@ -39,6 +39,7 @@ struct candidate {
 static struct {
 	atomic_bool is_taken;	/* the role */
 	atomic_bool has_events; /* the background thread found the role taken */
+	atomic_uint n_turns;	/* how often a holder who stays has taken in what was there */
 	int epoll;		/* sockets, doorbells and the kick: the holder's */
 	int kick;		/* eventfd */
 	int sockets;		/* epoll: the background thread's, sockets and its own kick */
@@ -89,12 +90,13 @@ void poller_attend_always(void)
 
 static void role_drop(void)
 {
-	do {
-		atomic_store(&poller.is_taken, false);
-		if (!atomic_load(&poller.has_events) || !atomic_exchange(&poller.has_events, false) || !role_try())
-			break;
+	atomic_store(&poller.is_taken, false);
+	/* Whoever takes it from us looks, too: only a holder takes the note back. */
+	while (atomic_load(&poller.has_events) && role_try()) {
+		atomic_store(&poller.has_events, false);
 		service_events();
-	} while (true);
+		atomic_store(&poller.is_taken, false);
+	}
 	if (atomic_load(&poller.n_candidates))
 		nudge_candidate();
 	else if (watch_count())
@@ -314,10 +316,27 @@ static void service_events(void)
 	} while (n == EVENTS_MAX);
 }
 
-/* Even to see whether there is anything takes the role: another holder may be ending a link of the list. */
+/* True: the role is ours. False: its holder has taken in what there was when we came. That takes two turns, because he may have
+ * been in the middle of one. */
+static bool role_take_or_wait(void)
+{
+	uint32_t before = atomic_load(&poller.n_turns), seen = before - 1, now;
+
+	while (!role_try()) {
+		now = atomic_load(&poller.n_turns);
+		if (now - before >= 2)
+			return false;
+		if (now != seen)
+			poller_kick();
+		seen = now;
+		sched_yield();
+	}
+	return true;
+}
+
 void poller_look(bool thoroughly)
 {
-	if (!role_try())
+	if (!(thoroughly ? role_take_or_wait() : role_try()))
 		return;
 	if (thoroughly || hot_have_more())
 		(void)drain_hot();
@@ -391,6 +410,7 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 	for (;;) {
 		while (drain_hot() && !waiter_has_ended(w))
 			;
+		atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
 		if (waiter_has_ended(w))
 			break;
 		if (spin(w, partner_cpu))
@@ -497,6 +517,7 @@ static void background_attend(void)
 		do {
 			while (drain_hot())
 				;
+			atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
 			sleep_for_events(NULL, &never);
 		} while (watch_count());
 		cease_to_attend();

@@ -219,6 +219,31 @@ static void what_was_sent_is_there(struct process *owner, struct process *holder
 	expect_ok(deallocate_at(holder, name));
 }
 
+/* The same while other threads of the owner wait, one of which serves the links. */
+static void what_was_sent_is_there_while_others_wait(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder), other = port_at(owner);
+	struct letter l;
+
+	for (unsigned i = 1; i < 4; i++) {
+		begin_receive_at(owner, i, other, 0, 0);
+		await_sleep_at(owner, i);
+	}
+	for (int i = 0; i < 200; i++) {
+		expect_ok(send_id_at(holder, name, i));
+		if (i % 2)
+			expect_eq(status_at(owner, port).mps_msgcount, 1);
+		expect_ok(fetch_at(owner, port, &l));
+		expect_eq(l.header.msgh_id, i);
+	}
+	expect_ok(destroy_at(owner, other));
+	for (unsigned i = 1; i < 4; i++)
+		expect_result(end_message_at(owner, i, NULL), MACH_RCV_PORT_DIED);
+	expect_ok(destroy_at(owner, port));
+	await(type_at(holder, name) == MACH_PORT_TYPE_DEAD_NAME);
+	expect_ok(deallocate_at(holder, name));
+}
+
 /* Nobody has heard of the link for long, or ever. */
 static void the_first_message_of_a_quiet_process_is_seen(struct process *owner, struct process *holder)
 {
@@ -286,6 +311,7 @@ int main(int argc, char **argv)
 		pair_tests(a_set_keeps_the_order_of_its_members_messages),
 		pair_tests(a_set_has_members_whose_senders_are_anywhere),
 		pair_tests(what_was_sent_is_there),
+		pair_tests(what_was_sent_is_there_while_others_wait),
 		pair_tests(the_first_message_of_a_quiet_process_is_seen),
 		pair_tests(sequence_numbers_are_the_owners),
 		pair_tests(a_protected_payload_comes_instead_of_the_name),
