@@ -40,7 +40,7 @@ void link_forget_broker(void)
 
 static bool is_greeted(void *link)
 {
-	return ((struct link *)link)->state != LINK_GREETING;
+	return link_state(link) != LINK_GREETING;
 }
 
 static void broker_let_go(void)
@@ -75,7 +75,7 @@ static bool broker_try(void)
 	broker.link = link;
 	if (link_begin(link))
 		(void)poller_await(is_greeted, link, POLLER_PATIENCE_MS);
-	if (link->state == LINK_LIVE)
+	if (link_state(link) == LINK_LIVE)
 		return true;
 	broker_let_go();
 	errno = ECONNREFUSED;
@@ -84,7 +84,7 @@ static bool broker_try(void)
 
 static bool broker_find(void)
 {
-	if (broker.link && broker.link->state == LINK_LIVE)
+	if (broker.link && link_state(broker.link) == LINK_LIVE)
 		return true;
 	broker_let_go();
 	for (int i = 0; i < ATTEMPTS; i++)

@@ -114,7 +114,7 @@ static void export_task_locked(struct link *link, const struct right *task)
 
 static bool is_set_up(void *link)
 {
-	return atomic_load(&kernel_root_task()->is_set_up) || ((struct link *)link)->state == LINK_ENDED;
+	return atomic_load(&kernel_root_task()->is_set_up) || link_state(link) == LINK_ENDED;
 }
 
 static void family_join_parent(void)
