@@ -12,6 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The C library keeps some memory for later, and a sanitizer what it likes. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MAPPED_SLACK (1ul << 40)
+#else
+#define MAPPED_SLACK (4ul << 20)
+#endif
+
 enum { PATIENCE = 60000, FIRST_LANE_FD = 300 }; /* milliseconds */
 
 static struct process processes[PROCESSES_MAX];
@@ -64,11 +71,16 @@ int __wrap_fprintf(FILE *out, const char *format, ...)
 struct errand {
 	ptrdiff_t function;
 	uint32_t size;
-	bool is_done; /* of one in this process: by its thread */
 	bool dropped_link;
-	atomic_int tid;
-	pthread_t thread;
 	_Alignas(16) unsigned char arg[ERRAND_MAX];
+};
+
+/* One that a thread does. */
+struct runner {
+	struct errand errand;
+	pthread_t thread;
+	atomic_int tid;
+	atomic_bool is_done;
 };
 
 static void errand_fill(struct errand *e, void (*f)(void *), const void *arg, size_t size)
@@ -143,47 +155,47 @@ void at(struct process *p, void (*f)(void *), void *arg, size_t size)
 
 static void *errand_thread(void *arg)
 {
-	struct errand *e = arg;
+	struct runner *r = arg;
 
-	atomic_store(&e->tid, gettid());
-	errand_run(e);
-	__atomic_store_n(&e->is_done, true, __ATOMIC_RELEASE);
+	atomic_store(&r->tid, gettid());
+	errand_run(&r->errand);
+	atomic_store(&r->is_done, true);
 	return NULL;
 }
 
 void begin_at(struct process *p, unsigned lane, void (*f)(void *), const void *arg, size_t size)
 {
-	struct errand *e = calloc(1, sizeof *e);
+	struct runner *r = calloc(1, sizeof *r);
 
-	assert_true(lane > 0 && lane < LANES && !p->errands[lane]);
-	errand_fill(e, f, arg, size);
-	p->errands[lane] = e;
+	assert_true(lane > 0 && lane < LANES && !p->runners[lane]);
+	errand_fill(&r->errand, f, arg, size);
+	p->runners[lane] = r;
 	if (p == self)
-		assert_int_equal(pthread_create(&e->thread, NULL, errand_thread, e), 0);
+		assert_int_equal(pthread_create(&r->thread, NULL, errand_thread, r), 0);
 	else
-		errand_send(p->lanes[lane], e);
+		errand_send(p->lanes[lane], &r->errand);
 }
 
 void end_at(struct process *p, unsigned lane, void *arg, size_t size)
 {
-	struct errand *e = p->errands[lane];
+	struct runner *r = p->runners[lane];
 
 	if (p == self) {
-		await(__atomic_load_n(&e->is_done, __ATOMIC_ACQUIRE));
-		pthread_join(e->thread, NULL);
+		await(atomic_load(&r->is_done));
+		pthread_join(r->thread, NULL);
 	} else {
-		errand_receive(p->lanes[lane], e);
+		errand_receive(p->lanes[lane], &r->errand);
 	}
 	if (size)
-		memcpy(arg, e->arg, size);
-	p->errands[lane] = NULL;
-	free(e);
+		memcpy(arg, r->errand.arg, size);
+	p->runners[lane] = NULL;
+	free(r);
 }
 
 bool is_done_at(struct process *p, unsigned lane)
 {
 	if (p == self)
-		return __atomic_load_n(&p->errands[lane]->is_done, __ATOMIC_ACQUIRE);
+		return atomic_load(&p->runners[lane]->is_done);
 	return is_readable(p->lanes[lane], 0);
 }
 
@@ -238,7 +250,7 @@ long end_ask(struct process *p, unsigned lane, long *n)
 
 /* ---- what a child does ------------------------------------------------------------------------------------------- */
 
-static struct errand child_errands[LANES];
+static struct runner child_runners[LANES];
 
 static bool child_take(int lane, struct errand *e)
 {
@@ -260,15 +272,14 @@ static void child_answer(int lane, struct errand *e)
 static void *child_serve_lane(void *arg)
 {
 	int number = (int)(intptr_t)arg, lane = FIRST_LANE_FD + number;
-	struct errand *e = &child_errands[number];
-	pthread_t thread;
+	struct runner *r = &child_runners[number];
 
-	while (child_take(lane, e)) {
-		if (pthread_create(&thread, NULL, errand_thread, e))
+	while (child_take(lane, &r->errand)) {
+		if (pthread_create(&r->thread, NULL, errand_thread, r))
 			abort();
-		pthread_join(thread, NULL);
-		child_answer(lane, e);
-		atomic_store(&e->tid, 0);
+		pthread_join(r->thread, NULL);
+		atomic_store(&r->tid, 0);
+		child_answer(lane, &r->errand);
 	}
 	return NULL;
 }
@@ -329,13 +340,13 @@ static bool sleeps_for_long(atomic_int *tid)
 
 static void do_check_sleep(long *n)
 {
-	n[0] = sleeps_for_long(&child_errands[n[0]].tid);
+	n[0] = sleeps_for_long(&child_runners[n[0]].tid);
 }
 
 void await_sleep_at(struct process *p, unsigned lane)
 {
 	if (p == self)
-		await(is_done_at(p, lane) || sleeps_for_long(&p->errands[lane]->tid));
+		await(is_done_at(p, lane) || sleeps_for_long(&p->runners[lane]->tid));
 	else
 		await(is_done_at(p, lane) || ask(p, do_check_sleep, lane));
 	assert_false(is_done_at(p, lane));
@@ -343,13 +354,13 @@ void await_sleep_at(struct process *p, unsigned lane)
 
 static void do_signal(long *n)
 {
-	tgkill(getpid(), atomic_load(&child_errands[n[0]].tid), (int)n[1]);
+	tgkill(getpid(), atomic_load(&child_runners[n[0]].tid), (int)n[1]);
 }
 
 void signal_at(struct process *p, unsigned lane, int sig)
 {
 	if (p == self)
-		tgkill(getpid(), atomic_load(&p->errands[lane]->tid), sig);
+		tgkill(getpid(), atomic_load(&p->runners[lane]->tid), sig);
 	else
 		ask(p, do_signal, lane, sig);
 }
@@ -405,7 +416,7 @@ static bool is_balanced(struct process *p, struct balance *now)
 {
 	at(p, do_measure, now, sizeof *now);
 	return memcmp(&now->counts, &p->balance.counts, sizeof now->counts) == 0 && now->n_fds == p->balance.n_fds &&
-	       now->n_shared == p->balance.n_shared && now->n_mapped < p->balance.n_mapped + (4 << 20);
+	       now->n_shared == p->balance.n_shared && now->n_mapped < p->balance.n_mapped + MAPPED_SLACK;
 }
 
 static void print_balance(const char *when, const struct balance *b)
@@ -592,8 +603,8 @@ static void close_lanes(struct process *p)
 {
 	for (int i = 0; i < LANES; i++) {
 		close(p->lanes[i]);
-		free(p->errands[i]);
-		p->errands[i] = NULL;
+		free(p->runners[i]);
+		p->runners[i] = NULL;
 	}
 	p->has_ended = true;
 }
@@ -694,7 +705,7 @@ static bool end_all(void)
 
 	for (unsigned i = 1; i < n_processes; i++)
 		for (int lane = 1; lane < LANES; lane++)
-			is_busy |= processes[i].errands[lane] != NULL;
+			is_busy |= processes[i].runners[lane] != NULL;
 	for (unsigned i = n_processes - 1; i > 0; i--) {
 		struct process *p = &processes[i];
 

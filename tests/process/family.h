@@ -35,7 +35,7 @@ struct process {
 	task_t task;			    /* its task, as this process names it */
 	mach_port_t mail_to[PROCESSES_MAX]; /* its names of send rights to everybody's mailbox */
 	int lanes[LANES];		    /* sockets, or -1 */
-	struct errand *errands[LANES];	    /* under way */
+	struct runner *runners[LANES];	    /* under way */
 	struct balance balance;
 	bool has_ended;
 };
