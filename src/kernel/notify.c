@@ -106,6 +106,20 @@ static void request_replace(struct message **slot, struct message *notice, struc
 	*slot = notice;
 }
 
+/* Drops the port's lock; another node may have to know what was asked for. */
+static void request_unlock(struct port *p, mach_msg_id_t id)
+{
+	bool has_to_tell = id == MACH_NOTIFY_PORT_DESTROYED && remote_is_linked();
+
+	if (has_to_tell)
+		port_ref_locked(p);
+	lock_drop(&p->lock);
+	if (!has_to_tell)
+		return;
+	remote.ops.request_changed(p);
+	port_unref(p);
+}
+
 void notify_request_port(struct port *p, mach_msg_id_t id, struct message *notice, struct right *previous)
 {
 	bool is_alive;
@@ -114,7 +128,7 @@ void notify_request_port(struct port *p, mach_msg_id_t id, struct message *notic
 	is_alive = !port_is_dead(p);
 	if (is_alive)
 		request_replace(id == MACH_NOTIFY_NO_SENDERS ? &p->no_senders : &p->port_destroyed, notice, previous);
-	lock_drop(&p->lock);
+	request_unlock(p, is_alive ? id : 0);
 	if (!is_alive)
 		notice_abandon(notice);
 }
@@ -131,7 +145,7 @@ static kern_return_t request_port_destroyed(struct space *space, mach_port_name_
 	if (r)
 		return r;
 	request_replace(&p->port_destroyed, notice, previous);
-	lock_drop(&p->lock);
+	request_unlock(p, MACH_NOTIFY_PORT_DESTROYED);
 	return KERN_SUCCESS;
 }
 

@@ -38,6 +38,8 @@ struct remote_ops {
 	void (*ask_for_room)(struct port *proxy);
 	/* A thread will not wait: asks the owner, and returns when it knows as much as the owner. */
 	void (*look_for_room)(struct port *proxy);
+	/* What is asked for of a port, port-destroyed, has changed; the port is referenced. */
+	void (*request_changed)(struct port *p);
 	/* Whether a proxy is said to be a file port (file.h). */
 	bool (*is_file)(struct port *proxy);
 	/* Where the node of a proxy ran last, for whoever waits for it; CPU_UNKNOWN. */

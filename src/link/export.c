@@ -7,6 +7,7 @@
 #include "kernel/message.h"
 #include "kernel/port.h"
 #include "link/frame.h"
+#include "link/heir.h"
 #include "link/link.h"
 #include "link/migrate.h"
 #include "link/proxy.h"
@@ -184,6 +185,12 @@ bool export_take_locked(struct link *from, const struct wire_right *wire, struct
 	return true;
 }
 
+void export_return_locked(struct export *x)
+{
+	x->is_back = x->moved_ticket != 0;
+	x->moved_ticket = 0;
+}
+
 static void export_unlink_locked(struct export *x)
 {
 	struct export **at = &x->port->exports;
@@ -196,6 +203,7 @@ static void export_unlink_locked(struct export *x)
 	else
 		table_remove(&x->link->exports, x->index);
 	migrate_forget_export_locked(x);
+	heir_forget_export_locked(x);
 	x->link = NULL;
 	if (port_is_proxy(x->port))
 		node_note(&x->port->proxy->noted); /* perhaps that was what it was kept for */
@@ -219,7 +227,7 @@ void export_leave_locked(struct export *x)
 
 static bool export_is_unused(const struct export *x)
 {
-	return x->sends == 0 && x->onces == 0 && !x->moved_ticket && !x->is_void && !x->is_settling;
+	return x->sends == 0 && x->onces == 0 && !x->moved_ticket && !x->is_void && !x->is_settling && !x->is_heir;
 }
 
 void export_check_unused_locked(struct export *x)

@@ -46,6 +46,8 @@ struct export
 	uint64_t moved_ticket;
 	bool is_void;
 	bool is_given_back; /* an adopted index, by the other end, which does not know it any more; units may be left to move */
+	bool is_back; /* it was a relay, and is none any more (heir.h) */
+	bool is_heir; /* the other end gets the port if we die */
 	/* Made for a holder that comes from the port's former home. Its units are still to come, but what it gives of them
 	 * meanwhile is owed. */
 	bool is_settling;
@@ -74,6 +76,8 @@ bool export_take_locked(struct link *from, const struct wire_right *wire, struct
 /* Ends the export if no unit is left; an adopted one only when the other end gives its index back. */
 void export_check_unused_locked(struct export *x);
 void export_give_back_locked(struct export *x);
+/* The port is here again, although the other end has been told that it had moved; it may be on its way there. */
+void export_return_locked(struct export *x);
 
 /* Out of the table, whatever units are left: they have been moved elsewhere, or go with a port that has died. */
 void export_leave_locked(struct export *x);

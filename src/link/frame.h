@@ -30,6 +30,7 @@ enum frame_type {
 	FRAME_READY,   /* what you send to mine directly is in order now */
 	FRAME_DATA,    /* a piece of memory for a message to come (bulk.h) */
 	FRAME_ASK,     /* tell me when there is room in the queue of yours */
+	FRAME_HEIR,    /* when I die, mine is yours, and you are to be notified */
 	FRAME_TYPES
 };
 
@@ -139,6 +140,14 @@ struct frame_data {
 	struct frame header; /* its size ends with the piece, padded to 8 */
 	uint64_t total;	     /* of a first piece: bytes of all; of the others 0 */
 	uint64_t size;	     /* bytes of this one */
+};
+
+/* FRAME_HEIR */
+struct frame_heir {
+	struct frame header;
+	uint32_t index;	 /* mine */
+	uint32_t notify; /* yours, by which I have a send-once right; INDEX_NONE: not any more */
+	uint32_t limit, unused;
 };
 
 /* FRAME_MOVE. A struct move_holder for each that holds the port by way of me follows. */

@@ -19,6 +19,7 @@
 #include "link/export.h"
 #include "link/frame.h"
 #include "link/handoff.h"
+#include "link/heir.h"
 #include "link/link.h"
 #include "link/migrate.h"
 #include "link/outbound.h"
@@ -457,6 +458,7 @@ static bool take_death(struct link *from, const struct frame_index *f)
 	struct proxy *x;
 
 	lock_take(&node.lock);
+	heir_forget_locked(from, f->index);
 	x = proxy_find_locked(from, f->index);
 	if (x)
 		proxy_end_locked(x, &ended);
@@ -524,6 +526,15 @@ static const char *take_move(struct link *from, struct reader r)
 	return ok ? NULL : "a receive right that it does not have";
 }
 
+static const char *take_heir(struct link *from, struct reader r)
+{
+	struct frame_heir f;
+
+	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header) || r.left)
+		return "a frame of a wrong size";
+	return heir_take(from, &f) ? NULL : "a right to notify that it does not have";
+}
+
 static const char *take_introduction(struct link *from, struct reader r)
 {
 	uint64_t id;
@@ -570,6 +581,8 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 	case FRAME_MOVED:
 	case FRAME_FLUSHED:
 		return take_ticket_frame(from, type, r);
+	case FRAME_HEIR:
+		return take_heir(from, r);
 	case FRAME_MOVE:
 		return take_move(from, r);
 	case FRAME_DATA:

@@ -18,6 +18,7 @@
 #include "link/export.h"
 #include "link/frame.h"
 #include "link/handoff.h"
+#include "link/heir.h"
 #include "link/migrate.h"
 #include "link/packet.h"
 #include "link/poller.h"
@@ -76,6 +77,7 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->hot_link);
 	list_init(&link->backlog);
 	bulk_init(&link->bulk);
+	list_init(&link->heirs);
 }
 
 static bool link_open(struct link *link)
@@ -774,6 +776,7 @@ void link_end(struct link *link)
 	link_detach_locked(link);
 	lock_drop(&node.lock);
 	poller_unwatch(link);
+	heir_end_link(link);
 	migrate_end_link(link);
 	link_end_tables(link);
 	handoff_end_link(link);

@@ -72,6 +72,7 @@ struct link {
 	uint32_t n_fds, first_fd, fds_capacity;
 
 	uint32_t n_meetings; /* offers and tickets by this giver that wait for each other */
+	struct list heirs;   /* struct heir: what is ours if the peer dies */
 	void *introduced;    /* tsearch() tree of node ids to which we introduced this peer */
 };
 

@@ -14,6 +14,7 @@
 #include "link/export.h"
 #include "link/frame.h"
 #include "link/handoff.h"
+#include "link/heir.h"
 #include "link/inbound.h"
 #include "link/link.h"
 #include "link/outbound.h"
@@ -150,6 +151,7 @@ static void tell_holder_locked(struct link *home, struct export *x)
 
 	link_introduce_locked(x->link, home);
 	x->moved_ticket = ++node.next_ticket;
+	x->is_heir = false; /* it forgets that by MOVED */
 	send_ticket(x->link, FRAME_MOVED, home->peer_id, x->moved_ticket, &right, 0, 0);
 }
 
@@ -171,6 +173,7 @@ static uint32_t give_up_units_locked(struct link *home, struct port *port)
 	forget_rights(port, x->sends, x->onces);
 	x->sends = x->onces = 0;
 	x->is_void = true;
+	x->is_heir = false;
 	return x->index;
 }
 
@@ -320,14 +323,31 @@ void migrate_forget_export_locked(struct export *x)
 		}
 }
 
+/* The new home has died, and the port is here again: the holder, who was between the two, has lost it. */
+static bool take_back_locked(struct export *x, struct port **port, uint32_t *sends, uint32_t *onces)
+{
+	if (!x || !x->is_back)
+		return false;
+	*port = export_end_locked(x, sends, onces);
+	return true;
+}
+
 bool migrate_take_flush(struct link *from, const struct frame_index *f)
 {
+	uint32_t sends = 0, onces = 0;
+	struct port *port = NULL;
 	struct flush *flush;
 	struct export *x;
 	bool ok;
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
+	if (take_back_locked(x, &port, &sends, &onces)) {
+		lock_drop(&node.lock);
+		drop_rights(port, sends, onces);
+		port_unref(port);
+		return true;
+	}
 	ok = x && (x->is_void || (x->moved_ticket && x->sends == (uint32_t)f->sends && x->onces == (uint32_t)f->onces));
 	if (ok && flush_waits_locked(x)) {
 		flush = certain_alloc(sizeof *flush);
@@ -567,6 +587,7 @@ bool migrate_take_move(struct link *from, const struct frame_move *f, const stru
 		lock_drop(&node.lock);
 		return false;
 	}
+	heir_forget_locked(from, f->mine);
 	move = move_new_locked(from, f, &forced);
 	for (uint32_t i = 0; i < f->n_holders; i++)
 		settler_new_locked(move, &holders[i]);
@@ -791,6 +812,7 @@ bool migrate_take_moved(struct link *from, const struct frame_ticket *f)
 	bool ok;
 
 	lock_take(&node.lock);
+	heir_forget_locked(from, f->right.value);
 	ok = !relocation_find_locked(from->peer_id, f->node, f->number);
 	/* If it cannot come to be linked to the new home it goes on by way of the old one. */
 	if (ok && link_is_expected_locked(f->node)) {
@@ -1134,8 +1156,21 @@ void migrate_take_link_locked(struct link *link)
 			relocation_ask_locked(r, link);
 }
 
+/* Exports without units that were kept for a purpose that is over. */
+static void end_heirs_locked(struct port *port)
+{
+	struct export *next;
+
+	for (struct export *x = port->exports; x; x = next) {
+		next = x->next;
+		x->is_heir = false;
+		export_check_unused_locked(x);
+	}
+}
+
 void migrate_note_death_locked(struct port *port)
 {
+	end_heirs_locked(port);
 	list_for_each(s, &node.settlers, struct settler, link) {
 		if (s->port != port || !s->export)
 			continue;

@@ -10,6 +10,7 @@
 #include "kernel/thread.h"
 #include "link/broker.h"
 #include "link/export.h"
+#include "link/heir.h"
 #include "link/link.h"
 #include "link/outbound.h"
 #include "link/poller.h"
@@ -54,6 +55,7 @@ static const struct remote_ops node_ops = {
 	.note_limit_locked = export_note_limit_locked,
 	.ask_for_room = proxy_ask_for_room,
 	.look_for_room = proxy_look_for_room,
+	.request_changed = heir_tell,
 	.is_file = proxy_is_file,
 	.cpu = proxy_cpu,
 	.settle = node_settle,
