@@ -244,6 +244,7 @@ static void move_port_out_locked(struct link *home, struct port *port)
 	move_request_locked(home, index, no_senders);
 	move_request_locked(home, index, port_destroyed);
 	move_queue_locked(proxy, &queue);
+	proxy_ask_if_waited_for_locked(proxy);
 	node_note(&proxy->noted); /* perhaps no right is left here */
 }
 
@@ -1061,6 +1062,7 @@ static void relocation_arrive_locked(struct relocation *r, struct link *home, co
 	proxy->relocation = NULL;
 	r->proxy = NULL;
 	proxy_relocate_locked(proxy, home, r->index, r->limit, after, accepted);
+	proxy_ask_if_waited_for_locked(proxy);
 	node_note(&proxy->noted);
 }
 

@@ -378,6 +378,17 @@ static bool proxy_ask_locked(struct port *port, bool wants_answer)
 	return true;
 }
 
+void proxy_ask_if_waited_for_locked(struct proxy *x)
+{
+	bool is_waited_for;
+
+	lock_take(&x->port->lock);
+	is_waited_for = !list_is_empty(&x->port->senders);
+	lock_drop(&x->port->lock);
+	if (is_waited_for)
+		(void)proxy_ask_locked(x->port, false);
+}
+
 void proxy_ask_for_room(struct port *port)
 {
 	lock_take(&node.lock);

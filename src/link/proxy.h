@@ -79,6 +79,8 @@ void proxy_leave_table_locked(struct link *link, uint32_t index, struct proxy *x
 struct after;
 void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, uint32_t limit, struct after *after,
 			   struct forced **accepted);
+/* Threads that waited for room before the port moved do so at its new home. */
+void proxy_ask_if_waited_for_locked(struct proxy *x);
 /* Tells the owner how many rights are here. */
 void proxy_settle_counts_locked(struct proxy *x);
 /* Tells the owner how many rights are here; the proxy ends when there are none. */

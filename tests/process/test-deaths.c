@@ -106,8 +106,7 @@ static void its_task_becomes_a_dead_name(struct process *dying, struct process *
 	expect_ok(watch_at(other, DEAD_NAME, task));
 	end_by(dying, way);
 	expect_notice_at(other, DEAD_NAME, task);
-	if (other != self)
-		expect_ok(deallocate_at(other, task));
+	expect_ok(deallocate_at(other, task));
 }
 
 static void senders_blocked_on_its_queue_are_released(struct process *dying, struct process *other, enum way way)
