@@ -451,6 +451,9 @@ enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline,
 			stand_in_line(w, deadline, partner_cpu);
 		}
 	}
+	/* We may have been nudged as our wait ended. */
+	if (atomic_load(&poller.n_candidates) && !atomic_load(&poller.is_taken))
+		nudge_candidate();
 	return atomic_load_explicit(&w->state, memory_order_acquire);
 }
 
