@@ -12,7 +12,7 @@ layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench sanitize stress fuzz install format format-check clean
+.PHONY: all help setup demo check bench sanitize stress fuzz models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -26,6 +26,7 @@ help:
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
+	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
 	@echo "make setup                       install what the other targets need (Debian)"
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
@@ -60,6 +61,11 @@ stress: setup-test
 
 fuzz: setup-test
 	@./scripts/campaign asan fuzz/fuzz-message "$(MIG_ABI)" "$(SECONDS)" $(SEED)
+
+models: setup-test
+	@./tests/model/check tests/model/wake.pml clean -DFRAMES=5 -DROOM=2 -DDEATHS
+	@./tests/model/check tests/model/role.pml clean -DWAITERS=3
+	@./tests/model/check tests/model/migrate.pml clean -DMESSAGES=2 -DDEATHS=2
 
 install: setup-install
 	@./scripts/install "$(MIG_ABI)" "$(PREFIX)"
