@@ -170,7 +170,7 @@ proctype waiter(byte self)
 				:: else ->
 					is_asleep = true;
 					if
-					:: is_in_ring[0] || is_in_ring[WAITERS - 1] -> skip
+					:: is_in_ring[0] || is_in_ring[1] || is_in_ring[WAITERS - 1] -> skip
 					:: else ->
 						/* epoll */
 						if
