@@ -303,7 +303,8 @@ void outbound_transmit(struct message *m)
 		struct link *link = transmit_locked(m);
 
 		is_sent = true;
-		if (__builtin_expect(link_is_behind_locked(link), 0)) {
+		/* There is none while nobody knows where the port is. */
+		if (__builtin_expect(link && link_is_behind_locked(link), 0)) {
 			behind = link;
 			link_ref_locked(behind);
 		}

@@ -134,7 +134,7 @@ unsigned proxy_cpu(struct port *port)
 	unsigned cpu = CPU_UNKNOWN;
 
 	lock_take(&node.lock);
-	if (port_is_proxy(port))
+	if (port_is_proxy(port) && port->proxy->link)
 		cpu = ring_cpu(&port->proxy->link->ring);
 	lock_drop(&node.lock);
 	return cpu;

@@ -34,7 +34,8 @@ struct forced {
 
 struct proxy {
 	struct noted noted;
-	struct link *link; /* NULL: it is no proxy any more */
+	struct link
+		*link; /* NULL: it is no proxy any more, or in limbo, and nobody knows where its port is (migrate.h) */
 	struct port *port; /* one reference */
 	uint32_t index;
 	bool is_object, is_file; /* of a kernel object; a file port (kernel/file.h) */
