@@ -402,7 +402,7 @@ void export_tell_death(struct port *port)
 {
 	lock_take(&node.lock);
 	for (struct export *x = port->exports; x; x = x->next)
-		export_tell(x, FRAME_DIED, 0, URGENCY_HIGH);
+		export_tell(x, FRAME_DIED, x->moved_ticket != 0, URGENCY_HIGH);
 	migrate_note_death_locked(port);
 	lock_drop(&node.lock);
 }

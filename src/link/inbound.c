@@ -462,6 +462,8 @@ static bool take_death(struct link *from, const struct frame_index *f)
 	x = proxy_find_locked(from, f->index);
 	if (x)
 		proxy_end_locked(x, &ended);
+	if (f->sends)
+		migrate_answer_death_locked(from, f->index);
 	lock_drop(&node.lock);
 	ended_proxy_settle(&ended);
 	migrate_go_on();

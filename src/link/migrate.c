@@ -43,7 +43,8 @@ struct settler {
 	struct port *port; /* one reference */
 	uint64_t giver, number, holder;
 	uint32_t sends, onces; /* its units; from FLUSHED on as that says */
-	struct export *export; /* y; NULL: the holder is not linked to us yet */
+	struct export *export; /* y; NULL: the holder is not linked to us yet, or not any more */
+	bool is_gone;	       /* it died after B2: A will say what it had */
 	bool is_flushed;
 };
 
@@ -56,6 +57,7 @@ struct relocation {
 	struct link *to;       /* the link to B, once its offer has come: then what follows is valid */
 	uint32_t index, limit; /* y; of y's queue */
 	bool is_orphan;	       /* A is gone: in limbo, with or without an offer */
+	bool is_dead;	       /* A has said that the port has died, and was answered with FLUSH */
 	uint32_t sends, onces; /* what H had when it stopped */
 };
 
@@ -667,32 +669,37 @@ static uint32_t less(uint32_t n, uint32_t by)
 	return n > by ? n - by : 0;
 }
 
-/* B3. The units, which are naked rights of no export any more, become those of y, but for what it has given already: so
- * many send rights are left, for the caller to drop. */
-static uint32_t settler_settle_locked(struct settler *s)
+/* Rights for the caller to drop. */
+struct leftover {
+	uint32_t sends, onces;
+};
+
+/* B3. The units, which are naked rights of no export any more, become those of y, but for what it has given already; those of a
+ * holder that is gone are left. */
+static void settler_settle_locked(struct settler *s, struct leftover *left)
 {
 	struct export *y = s->export;
-	uint32_t n_left = s->sends, n_gone = s->onces;
 
-	if (y) {
-		y->is_settling = false;
-		y->sends += less(s->sends, y->owed_sends);
-		y->onces += less(s->onces, y->owed_onces);
-		n_left = s->sends - less(s->sends, y->owed_sends);
-		n_gone = s->onces - less(s->onces, y->owed_onces);
-		y->owed_sends = y->owed_onces = 0;
-		send_index(y->link, FRAME_READY, y->index, s->sends, s->onces);
-		export_check_unused_locked(y);
+	if (!y) {
+		left->sends += s->sends;
+		left->onces += s->onces;
+		return;
 	}
-	forget_rights(s->port, 0, n_gone);
-	return n_left;
+	y->is_settling = false;
+	y->sends += less(s->sends, y->owed_sends);
+	y->onces += less(s->onces, y->owed_onces);
+	left->sends += s->sends - less(s->sends, y->owed_sends);
+	forget_rights(s->port, 0, s->onces - less(s->onces, y->owed_onces));
+	y->owed_sends = y->owed_onces = 0;
+	send_index(y->link, FRAME_READY, y->index, s->sends, s->onces);
+	export_check_unused_locked(y);
 }
 
 /* One holder that has been flushed. True: there was one. */
 static bool settle_holder(void)
 {
 	struct port *port = NULL;
-	uint32_t n_left = 0;
+	struct leftover left = { 0 };
 
 	lock_take(&node.lock);
 	list_for_each(s, &node.settlers, struct settler, link) {
@@ -711,14 +718,14 @@ static bool settle_holder(void)
 		}
 		port = s->port;
 		port_take_ref(port);
-		n_left = settler_settle_locked(s);
+		settler_settle_locked(s, &left);
 		settler_free_locked(s);
 		break;
 	}
 	lock_drop(&node.lock);
 	if (!port)
 		return false;
-	drop_rights(port, n_left, 0);
+	drop_rights(port, left.sends, left.onces);
 	port_unref(port);
 	return true;
 }
@@ -807,6 +814,20 @@ static void relocation_free_locked(struct relocation *r)
 	free(r);
 }
 
+/* A has not had FLUSH yet, and is there to wait for it. */
+static bool relocation_owes_flush(const struct relocation *r)
+{
+	return !r->to && !r->is_orphan && !r->is_dead;
+}
+
+static struct relocation *relocation_owing_locked(const struct link *giver, uint32_t old_index)
+{
+	list_for_each(r, &node.relocations, struct relocation, link)
+		if (r->giver == giver->peer_id && r->old_index == old_index && relocation_owes_flush(r))
+			return r;
+	return NULL;
+}
+
 bool migrate_take_moved(struct link *from, const struct frame_ticket *f)
 {
 	struct relocation *r;
@@ -815,8 +836,11 @@ bool migrate_take_moved(struct link *from, const struct frame_ticket *f)
 	lock_take(&node.lock);
 	heir_forget_locked(from, f->right.value);
 	ok = !relocation_find_locked(from->peer_id, f->node, f->number);
-	/* If it cannot come to be linked to the new home it goes on by way of the old one. */
-	if (ok && link_is_expected_locked(f->node)) {
+	r = ok ? relocation_owing_locked(from, f->right.value) : NULL;
+	if (r)
+		relocation_free_locked(r); /* it had come back to A */
+	/* If this node cannot come to be linked to the new home it goes on by way of the old one. */
+	if (ok) {
 		r = relocation_new_locked(from->peer_id, f->node, f->number);
 		r->old_index = f->right.value;
 		r->proxy = proxy_find_locked(from, f->right.value);
@@ -853,8 +877,20 @@ static void relocation_flush_locked(struct relocation *r, struct link *home)
 		r->proxy->link = home;
 		r->proxy->index = r->index;
 	}
-	if (giver && !r->is_orphan)
+	if (giver && !r->is_orphan && !r->is_dead)
 		send_index(giver, FRAME_FLUSH, r->old_index, r->sends, r->onces);
+}
+
+void migrate_answer_death_locked(struct link *from, uint32_t index)
+{
+	struct relocation *r = relocation_owing_locked(from, index);
+
+	if (!r)
+		return; /* FLUSH is under way */
+	send_index(from, FRAME_FLUSH, index, 0, 0);
+	r->is_dead = true;
+	if (!link_is_expected_locked(r->home))
+		relocation_free_locked(r);
 }
 
 /* MOVED was put before MOVE, by which the offer is made, so it has come, if it has not been taken yet. To read on in the
@@ -1042,8 +1078,9 @@ static struct relocation *relocation_of_ready_locked(uint64_t home, uint32_t ind
 /* The proxy has ended meanwhile, or never was: what it was to have is given back. */
 static void give_back_locked(struct link *home, const struct relocation *r, const struct frame_index *f)
 {
-	uint32_t sends = r->is_orphan ? (uint32_t)f->sends : r->sends;
-	uint32_t onces = r->is_orphan ? (uint32_t)f->onces : r->onces;
+	bool is_all = r->is_orphan || r->is_dead;
+	uint32_t sends = is_all ? (uint32_t)f->sends : r->sends;
+	uint32_t onces = is_all ? (uint32_t)f->onces : r->onces;
 
 	if (sends || onces)
 		send_index(home, FRAME_COUNT, r->index, (uint32_t) - (int64_t)sends, (uint32_t) - (int64_t)onces);
@@ -1116,7 +1153,7 @@ static void relocation_die(uint64_t giver, uint64_t home, uint64_t number)
 	r = relocation_find_locked(giver, home, number);
 	if (r && r->proxy && r->proxy->relocation == r)
 		proxy_end_locked(r->proxy, &ended);
-	if (r)
+	if (r && !relocation_owes_flush(r))
 		relocation_free_locked(r);
 	lock_drop(&node.lock);
 	ended_proxy_settle(&ended);
@@ -1139,7 +1176,9 @@ static void relocation_ask_locked(const struct relocation *r, struct link *home)
 void migrate_take_link_locked(struct link *link)
 {
 	list_for_each(s, &node.settlers, struct settler, link) {
-		if (s->holder != link->peer_id || s->export)
+		struct leftover none = { 0 };
+
+		if (s->holder != link->peer_id || s->export || s->is_gone)
 			continue;
 		if (port_is_dead(s->port)) {
 			send_ticket(link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
@@ -1149,7 +1188,7 @@ void migrate_take_link_locked(struct link *link)
 		}
 		settler_offer_locked(s, link);
 		if (!s->move) { /* the former home has died since */
-			(void)settler_settle_locked(s);
+			settler_settle_locked(s, &none);
 			settler_free_locked(s);
 		}
 	}
@@ -1174,11 +1213,13 @@ void migrate_note_death_locked(struct port *port)
 {
 	end_heirs_locked(port);
 	list_for_each(s, &node.settlers, struct settler, link) {
-		if (s->port != port || !s->export)
+		if (s->port != port || (!s->export && !s->is_gone))
 			continue;
-		send_ticket(s->export->link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
-		s->export->is_settling = false;
-		export_check_unused_locked(s->export);
+		if (s->export) {
+			send_ticket(s->export->link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
+			s->export->is_settling = false;
+			export_check_unused_locked(s->export);
+		}
 		settler_free_locked(s);
 	}
 	list_for_each(move, &node.moves, struct move, link) {
@@ -1196,17 +1237,29 @@ void migrate_note_death_locked(struct port *port)
 	}
 }
 
-/* H is gone, or cannot come: it has no other way to us than that link. Returns the port of one, with what it was to have, which the caller drops. */
-static struct port *end_settler_of_holder_locked(const struct link *link, uint32_t *sends, uint32_t *onces)
+/* H is gone after B2. What it had is A's to say: it may have said so already, or H's FLUSH is under way. */
+static void settler_wait_for_giver_locked(struct settler *s)
+{
+	s->export->is_settling = false;
+	s->export = NULL;
+	s->is_gone = true;
+}
+
+/* H is gone, or cannot come: it has no other way to us than that link. Returns the port of one that nobody waits for, with what
+ * it was to have. */
+static struct port *end_settler_of_holder_locked(const struct link *link, struct leftover *left)
 {
 	list_for_each(s, &node.settlers, struct settler, link) {
 		struct port *port = s->port;
 
-		if (s->holder != link->peer_id ||
+		if (s->holder != link->peer_id || s->is_gone ||
 		    (s->export ? s->export->link != link : link_is_expected_locked(s->holder)))
 			continue;
-		*sends = s->move ? 0 : s->sends;
-		*onces = s->move ? 0 : s->onces;
+		if (s->export && s->move) {
+			settler_wait_for_giver_locked(s);
+			continue;
+		}
+		*left = (struct leftover){ s->move ? 0 : s->sends, s->move ? 0 : s->onces };
 		if (s->export)
 			s->export->is_settling = false;
 		port_take_ref(port);
@@ -1218,27 +1271,25 @@ static struct port *end_settler_of_holder_locked(const struct link *link, uint32
 
 static void end_settlers_of_holder(const struct link *link)
 {
-	uint32_t sends, onces;
+	struct leftover left;
 	struct port *port;
 
 	do {
 		lock_take(&node.lock);
-		port = end_settler_of_holder_locked(link, &sends, &onces);
+		port = end_settler_of_holder_locked(link, &left);
 		lock_drop(&node.lock);
 		if (port) {
-			drop_rights(port, sends, onces);
+			drop_rights(port, left.sends, left.onces);
 			port_unref(port);
 		}
 	} while (port);
 }
 
-/* A is gone: what it said that H has is H's. Of A's units as far as they reach, so that none of H's dies with them. Returns
- * how many send rights are left, for the caller to drop. */
-static uint32_t adopt_settler_locked(struct settler *s, struct export *via)
+/* A is gone: what it said that H has is H's. Of A's units as far as they reach, so that none of H's dies with them. */
+static void adopt_settler_locked(struct settler *s, struct export *via, struct leftover *left)
 {
 	uint32_t sends = via && via->sends < s->sends ? via->sends : s->sends;
 	uint32_t onces = via && via->onces < s->onces ? via->onces : s->onces;
-	uint32_t n_left;
 
 	if (via) {
 		via->sends -= sends;
@@ -1250,19 +1301,18 @@ static uint32_t adopt_settler_locked(struct settler *s, struct export *via)
 	if (--s->move->n_settlers == 0)
 		move_check_settled_locked(s->move);
 	s->move = NULL;
-	if (!s->export)
-		return 0; /* B2 and B3 when it is linked */
-	n_left = settler_settle_locked(s);
+	if (!s->export && !s->is_gone)
+		return; /* B2 and B3 when it is linked */
+	settler_settle_locked(s, left);
 	settler_free_locked(s);
-	return n_left;
 }
 
 /* One that has not arrived dies; one that was returning has nothing more to wait for. */
 static bool end_move(struct link *from)
 {
 	struct move *move = NULL;
+	struct leftover left = { 0 };
 	struct after after;
-	uint32_t n_left = 0;
 	bool was_returning;
 	struct port *port;
 
@@ -1280,7 +1330,7 @@ static bool end_move(struct link *from)
 	move->n_settlers++; /* so that it is not settled before we say so */
 	list_for_each(s, &node.settlers, struct settler, link)
 		if (s->move == move)
-			n_left += adopt_settler_locked(s, export_find_locked(from, move->index));
+			adopt_settler_locked(s, export_find_locked(from, move->index), &left);
 	if (was_returning)
 		move_release_locked(move, &after);
 	if (move_has_to_admit(move))
@@ -1288,7 +1338,7 @@ static bool end_move(struct link *from)
 	list_unlink(&move->link);
 	lock_drop(&node.lock);
 	after_run(&after);
-	drop_rights(port, n_left, 0);
+	drop_rights(port, left.sends, left.onces);
 	if (was_returning)
 		drop_guard(port, move->had_senders);
 	if (!move->has_arrived)
@@ -1318,12 +1368,17 @@ static void relocation_orphan_locked(struct relocation *r)
 
 static void end_relocations_of_giver_locked(uint64_t giver)
 {
-	list_for_each(r, &node.relocations, struct relocation, link)
-		if (r->giver == giver && !r->is_orphan && link_is_expected_locked(r->home))
+	list_for_each(r, &node.relocations, struct relocation, link) {
+		if (r->giver != giver || r->is_orphan)
+			continue;
+		if (link_is_expected_locked(r->home))
 			relocation_orphan_locked(r);
+		else if (!r->to)
+			relocation_free_locked(r);
+	}
 }
 
-/* B is gone. Who was in limbo dies with it, the others with what A has of it. */
+/* B is gone. Who was in limbo dies with it, the others with what A has of it: they wait for A to say so. */
 static struct relocation *end_relocation_of_home_locked(const struct link *link)
 {
 	list_for_each(r, &node.relocations, struct relocation, link) {
@@ -1331,7 +1386,8 @@ static struct relocation *end_relocation_of_home_locked(const struct link *link)
 			continue;
 		if (r->proxy && r->proxy->relocation == r)
 			return r;
-		relocation_free_locked(r);
+		if (!relocation_owes_flush(r))
+			relocation_free_locked(r);
 	}
 	return NULL;
 }

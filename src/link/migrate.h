@@ -33,8 +33,11 @@
  * that is not settled; such a circle is one of receive rights in each other's queues, which nobody can receive in Mach either.
  *
  * Deaths.
- *   B dies: P' dies. H that had not begun with H1 hears of it by A, others by the end of their link to B.
- *   H dies: A takes its units back and says so (FLUSHED, no units), or B does at B3. B waits for it no more.
+ *   B dies, or P' does: P dies at A, which tells each H (DIED), and keeps the relay until FLUSH, so that it knows when the
+ *       index is free. H that had not begun with H1 answers with FLUSH; others have sent it, and hear of B's death by the end
+ *       of their link to it.
+ *   H dies: A takes its units back and says so (FLUSHED, no units), unless it has had its FLUSH. B waits for that, if it had come
+ *       to B2, before the port moves on: else A's FLUSHED would speak of units that B had given away with the port.
  *   A dies before its message had come: P' dies. After that, B grants each H what A2 said that it has, and READY comes without
  *       A5. H waits for it as in limbo, and asks (QUERY), in case A died between A1 and A2: then B knows no such ticket (VOID),
  *       and the port dies. What H had sent and A had not sent on is lost with A, as is what A held itself.
@@ -90,6 +93,8 @@ bool migrate_take_flush(struct link *from, const struct frame_index *f);
 bool migrate_take_flushed(struct link *from, const struct frame_ticket *f);
 bool migrate_take_ready(struct link *from, const struct frame_index *f);
 void migrate_take_void(struct link *from, const struct frame_ticket *f);
+/* DIED has come for a relay. */
+void migrate_answer_death_locked(struct link *from, uint32_t index);
 
 /* ---- ends */
 
