@@ -5,6 +5,8 @@ MIG_ABI ?= auto
 PREFIX ?= /usr/local
 DIR ?= /usr/include
 SECONDS ?= 600
+POINTS ?= 10000
+WORKLOAD ?= all
 SEED ?=
 BENCH ?=
 
@@ -12,7 +14,7 @@ layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench sanitize stress fuzz models install format format-check clean
+.PHONY: all help setup demo check bench sanitize stress fuzz kill models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -27,6 +29,7 @@ help:
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
+	@echo "make kill [POINTS=10000] [WORKLOAD=all] [SEED=] processes killed at so many points of each workload; all must balance"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
 	@echo "make setup                       install what the other targets need (Debian)"
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
@@ -66,6 +69,9 @@ models: setup-test
 	@./tests/model/check tests/model/wake.pml clean -DFRAMES=5 -DROOM=2 -DDEATHS
 	@./tests/model/check tests/model/role.pml clean -DWAITERS=3
 	@./tests/model/check tests/model/migrate.pml clean -DMESSAGES=2 -DDEATHS=2
+
+kill: setup-test
+	@./scripts/campaign test faults/kill "$(MIG_ABI)" "$(WORKLOAD)" "$(POINTS)" $(SEED)
 
 install: setup-install
 	@./scripts/install "$(MIG_ABI)" "$(PREFIX)"
