@@ -316,6 +316,8 @@ void link_flush_locked(struct link *link)
 
 	enum urgency urgency = URGENCY_NONE;
 
+	if (!list_is_empty(&link->backlog))
+		ring_look_for_room(&link->ring); /* perhaps it is the socket that is full */
 	while (link->state != LINK_ENDED && !list_is_empty(&link->backlog)) {
 		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
 

@@ -94,13 +94,14 @@ void ring_deinit(struct ring *ring)
 }
 
 /* The other end's word on how far it is, if it makes sense; a wrong one looks like a full ring for ever. */
-static void ring_learn_head(struct ring *ring)
+void ring_look_for_room(struct ring *ring)
 {
 	uint32_t head;
 
 	if (!ring->other)
 		return;
 	head = atomic_load_explicit(&ring->other->head, memory_order_acquire);
+	atomic_store_explicit(&ring->seen_head, head, memory_order_relaxed);
 	if (ring->tail - head <= ring->tail - ring->known_head)
 		atomic_store_explicit(&ring->known_head, head, memory_order_relaxed);
 }
@@ -109,7 +110,7 @@ static bool ring_has_room(struct ring *ring, uint32_t size)
 {
 	if (RING_SIZE - (ring->tail - ring->known_head) >= size)
 		return true;
-	ring_learn_head(ring);
+	ring_look_for_room(ring);
 	return RING_SIZE - (ring->tail - ring->known_head) >= size;
 }
 
@@ -133,7 +134,7 @@ static uint32_t ring_padding(struct ring *ring, uint32_t size)
 		return left;
 	/* What is left out counts as used until it has been taken, so the frame has to fit beside it. */
 	if (at >= size && at / RING_PAGE != (at + size - 1) / RING_PAGE) {
-		ring_learn_head(ring);
+		ring_look_for_room(ring);
 		if (ring->known_head == ring->tail)
 			return left;
 	}

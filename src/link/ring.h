@@ -66,8 +66,10 @@ struct ring {
 	struct ring_page *own;	       /* NULL: none */
 	const struct ring_page *other; /* NULL until the greeting has come */
 	uint32_t tail;		       /* of the own ring: put */
-	atomic_uint known_head;	       /* known to be taken; ring_has_new_room() may be asked by whoever likes */
-	uint32_t head, told_head;      /* of the other's: taken; published */
+	atomic_uint known_head;	       /* known to be taken */
+	atomic_uint
+		seen_head; /* as it was said when we last looked; ring_has_new_room() may be asked by whoever likes */
+	uint32_t head, told_head; /* of the other's: taken; published */
 };
 
 /* Makes the own memory; *memfd, sealed, is for the other end. False with errno: no memory or descriptor. */
@@ -80,11 +82,13 @@ void ring_deinit(struct ring *ring);
 bool ring_put(struct ring *ring, const void *frame, uint32_t size);
 /* The same of a frame in two parts, of which the first has a size that is a multiple of 8; the second is padded to that. */
 bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size);
+/* What waits for something else than room has to look, too, or room that it does not need stays new. */
+void ring_look_for_room(struct ring *ring);
 /* The other end has taken something since we last looked. */
 static inline bool ring_has_new_room(const struct ring *ring)
 {
 	return ring->other && atomic_load_explicit(&ring->other->head, memory_order_relaxed) !=
-				      atomic_load_explicit(&ring->known_head, memory_order_relaxed);
+				      atomic_load_explicit(&ring->seen_head, memory_order_relaxed);
 }
 /* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
  * or even if nobody there attends. */
