@@ -157,10 +157,11 @@ static void tell_holder_locked(struct link *home, struct export *x)
 	send_ticket(x->link, FRAME_MOVED, home->peer_id, x->moved_ticket, &right, 0, 0);
 }
 
-/* Whether an export is that of a holder, who is to follow the port to @home. One that could not follow it before stays. */
+/* Whether an export is that of a holder, who is to follow the port to @home. One that could not follow it before stays, and so
+ * does one whose end has begun: it is too late for end_relay_locked(). */
 static bool export_has_to_follow(const struct export *x, const struct link *home)
 {
-	return x->link != home && !x->moved_ticket && !x->is_void;
+	return x->link != home && x->link->state != LINK_ENDED && !x->moved_ticket && !x->is_void;
 }
 
 /* What the new home held is its own from now on. Its export stays for what is under way, without units. */
