@@ -282,25 +282,30 @@ static void service_all(const struct epoll_event *events, int n)
 	remote_settle();
 }
 
+static struct timespec time_left(const struct deadline *deadline)
+{
+	struct timespec now, left;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	left.tv_sec = deadline->at.tv_sec - now.tv_sec;
+	left.tv_nsec = deadline->at.tv_nsec - now.tv_nsec;
+	if (left.tv_nsec < 0) {
+		left.tv_sec--;
+		left.tv_nsec += 1000000000L;
+	}
+	return left.tv_sec < 0 ? (struct timespec){ 0 } : left;
+}
+
 /* Not a cancellation point, unlike the library's. @deadline NULL: does not wait. */
 static int wait_events(struct epoll_event *events, const struct deadline *deadline)
 {
-	struct timespec now, left = { 0 }, *timeout = &left;
+	struct timespec left;
 
-	if (deadline && deadline->never) {
-		timeout = NULL;
-	} else if (deadline) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		left.tv_sec = deadline->at.tv_sec - now.tv_sec;
-		left.tv_nsec = deadline->at.tv_nsec - now.tv_nsec;
-		if (left.tv_nsec < 0) {
-			left.tv_sec--;
-			left.tv_nsec += 1000000000L;
-		}
-		if (left.tv_sec < 0)
-			left = (struct timespec){ 0 };
-	}
-	return (int)syscall(SYS_epoll_pwait2, poller.epoll, events, EVENTS_MAX, timeout, NULL, 0);
+	/* Cheaper, and understood by what runs programs that know no newer calls. */
+	if (!deadline || deadline->never)
+		return (int)syscall(SYS_epoll_pwait, poller.epoll, events, EVENTS_MAX, deadline ? -1 : 0, NULL, 0);
+	left = time_left(deadline);
+	return (int)syscall(SYS_epoll_pwait2, poller.epoll, events, EVENTS_MAX, &left, NULL, 0);
 }
 
 /* All that epoll knows of, without waiting. */
