@@ -172,14 +172,18 @@ bool ring_put(struct ring *ring, const void *frame, uint32_t size)
 
 enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency)
 {
+	uint64_t sleep;
+
 	if (!ring->other)
 		return RING_WAKE_NONE;		   /* it looks when the greeting is done */
 	atomic_thread_fence(memory_order_seq_cst); /* P3 */
-	if (atomic_load_explicit(&ring->other->is_asleep, memory_order_relaxed))
-		return RING_WAKE_DOORBELL; /* P4 */
 	if (urgency == URGENCY_HIGH && !atomic_load_explicit(&ring->other->is_attended, memory_order_relaxed))
-		return RING_WAKE_SOCKET; /* P5 */
-	return RING_WAKE_NONE;
+		return RING_WAKE_SOCKET; /* P4 */
+	sleep = atomic_load_explicit(&ring->other->sleep, memory_order_relaxed);
+	if (sleep == 0 || sleep == ring->rung)
+		return RING_WAKE_NONE;
+	ring->rung = sleep;
+	return RING_WAKE_DOORBELL; /* P5 */
 }
 
 enum ring_taken ring_peek(struct ring *ring, struct frame *header, const unsigned char **bytes)

@@ -12,7 +12,8 @@
  *       68      4  cpu       on which this end last put something
  *       72      4  is_full   1: something waits for room in this ring
  *      128      4  head      bytes ever taken out of the other's ring, mod 2^32
- *      192      4  is_asleep 1: whoever serves the links of this end sleeps, and wants its doorbell rung for every frame
+ *      192      8  sleep     not 0: whoever serves the links of this end sleeps, for that many times now, and wants its
+ *                            doorbell rung for the first frame that comes
  *      256      4  is_attended   0: nobody serves the links of this end: urgent frames want a packet on the socket
  *     4096      n  data      n = RING_SIZE
  *
@@ -21,12 +22,13 @@
  *   I3  a frame is contiguous, starts at a multiple of 8, and begins with struct frame. What does not fit before the end
  *       of the data is preceded by a FRAME_PAD up to there.
  *
- *   put:   P1 data     P2 tail (release)    P3 fence seq_cst     P4 is_asleep: ring the doorbell
- *                                                                P5 urgent and not is_attended: a packet on the socket
- *   take:  C1 is_asleep = 1     C2 fence seq_cst     C3 tail (acquire)     C4 nothing there: sleep, with is_asleep = 1
+ *   put:   P1 data     P2 tail (release)    P3 fence seq_cst     P4 urgent and not is_attended: a packet on the socket
+ *                                                                P5 else sleep, not rung for: ring the doorbell
+ *   take:  C1 sleep = next   C2 fence seq_cst   C3 tail (acquire)   C4 nothing there: sleep   C0 awake: sleep = 0, look
  *   room:  P6 is_full = 1  P7 fence  P8 head again            C5 head (release)  C6 fence  C7 is_full: ring the doorbell
- *   No lost wake: of two seq_cst fences one is first, so C3 sees P2 or P4 sees C1; C7 sees P6 or P8 sees C5. Leaving is
- *   as C1..C3 with is_attended = 0 for is_asleep = 1.
+ *   No lost wake: of two seq_cst fences one is first, so C3 sees P2 or P5 sees C1; C7 sees P6 or P8 sees C5. Leaving is
+ *   as C1..C3 with is_attended = 0 for sleep. A doorbell that was rung is heard: what it ends is the sleep that it was rung
+ *   for or a later one. So who sees at P5 a sleep that was rung for already, by a frame before, has nothing to do.
  *   Death: the other end may be killed between any two steps; what is not before tail was never sent.
  *   Trust: none. tail is read once for each look and checked against I1; a header is read once, checked, and only the
  *   copy is used. An end that breaks I1 or I3 loses the link.
@@ -57,7 +59,7 @@ struct ring_page {
 	_Alignas(64) atomic_uint tail;
 	atomic_uint cpu, is_full;
 	_Alignas(64) atomic_uint head;
-	_Alignas(64) atomic_uint is_asleep;
+	_Alignas(64) atomic_ullong sleep;
 	_Alignas(64) atomic_uint is_attended;
 };
 
@@ -67,9 +69,11 @@ struct ring {
 	const struct ring_page *other; /* NULL until the greeting has come */
 	uint32_t tail;		       /* of the own ring: put */
 	atomic_uint known_head;	       /* known to be taken */
-	atomic_uint
-		seen_head; /* as it was said when we last looked; ring_has_new_room() may be asked by whoever likes */
+	/* As it was said when we last looked; ring_has_new_room() may be asked by whoever likes. */
+	atomic_uint seen_head;
 	uint32_t head, told_head; /* of the other's: taken; published */
+	uint64_t n_sleeps;	  /* of this end */
+	uint64_t rung;		  /* the sleep of the other end for which its doorbell was rung last */
 };
 
 /* Makes the own memory; *memfd, sealed, is for the other end. False with errno: no memory or descriptor. */
@@ -94,7 +98,7 @@ static inline bool ring_has_new_room(const struct ring *ring)
  * or even if nobody there attends. */
 enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_HIGH };
 
-/* P3 to P5: what the other end needs to notice. Call after one or several puts. */
+/* P3 to P5: what the other end needs to notice, which the caller does. Call after one or several puts. */
 enum ring_wake { RING_WAKE_NONE, RING_WAKE_DOORBELL, RING_WAKE_SOCKET };
 enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency);
 
@@ -113,10 +117,10 @@ void ring_advance(struct ring *ring, const struct frame *header);
 /* C5 to C7 at the end of a look. True: the other end waits for room, ring its doorbell. */
 bool ring_publish_head(struct ring *ring);
 
-/* C1, C2; false as soon as there is something (C3). */
+/* C1 and C0. */
 static inline void ring_set_asleep(struct ring *ring, bool is_asleep)
 {
-	atomic_store_explicit(&ring->own->is_asleep, is_asleep, memory_order_relaxed);
+	atomic_store_explicit(&ring->own->sleep, is_asleep ? ++ring->n_sleeps : 0, memory_order_relaxed);
 }
 
 static inline void ring_set_attended(struct ring *ring, bool is_attended)

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Two ends of a link, both in this process, and when one has to wake the other. */
+#include "link/ring.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "link/frame.h"
+
+static struct ring here, there;
+
+static int setup(void **state)
+{
+	int here_fd, there_fd;
+
+	(void)state;
+	assert_true(ring_init(&here, &here_fd));
+	assert_true(ring_init(&there, &there_fd));
+	assert_true(ring_join(&here, there_fd));
+	assert_true(ring_join(&there, here_fd));
+	close(here_fd);
+	close(there_fd);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ring_deinit(&here);
+	ring_deinit(&there);
+	return 0;
+}
+
+static bool put(void)
+{
+	struct frame_index f = { .header = { sizeof f, FRAME_COUNT, 0 }, .index = 1 };
+
+	return ring_put(&here, &f, sizeof f);
+}
+
+static enum ring_wake put_and_wake(enum urgency urgency)
+{
+	assert_true(put());
+	return ring_wake_needed(&here, urgency);
+}
+
+static void who_is_awake_is_not_woken(void **state)
+{
+	(void)state;
+	assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_NONE);
+	ring_set_attended(&there, true);
+	assert_int_equal(put_and_wake(URGENCY_HIGH), RING_WAKE_NONE);
+}
+
+static void the_doorbell_is_rung_once_for_each_sleep(void **state)
+{
+	(void)state;
+	ring_set_attended(&there, true);
+	for (int i = 0; i < 3; i++) {
+		ring_set_asleep(&there, true);
+		assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_DOORBELL);
+		assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_NONE);
+		assert_int_equal(put_and_wake(URGENCY_HIGH), RING_WAKE_NONE);
+		ring_set_asleep(&there, false);
+		assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_NONE);
+	}
+}
+
+/* It may be awake in between without anybody seeing it. */
+static void a_sleep_after_the_one_that_was_ended_is_another(void **state)
+{
+	(void)state;
+	ring_set_asleep(&there, true);
+	assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_DOORBELL);
+	ring_set_asleep(&there, false);
+	ring_set_asleep(&there, true);
+	assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_DOORBELL);
+}
+
+/* Who is not attended looks at doorbells some day; who seems to sleep besides, at all times. */
+static void what_is_urgent_goes_to_the_socket_of_who_is_not_attended(void **state)
+{
+	(void)state;
+	assert_int_equal(put_and_wake(URGENCY_HIGH), RING_WAKE_SOCKET);
+	ring_set_asleep(&there, true);
+	assert_int_equal(put_and_wake(URGENCY_HIGH), RING_WAKE_SOCKET);
+	assert_int_equal(put_and_wake(URGENCY_NORMAL), RING_WAKE_DOORBELL);
+	assert_int_equal(put_and_wake(URGENCY_HIGH), RING_WAKE_SOCKET);
+}
+
+static void take_all(void)
+{
+	const unsigned char *bytes;
+	struct frame header;
+
+	while (ring_peek(&there, &header, &bytes) == RING_TAKEN)
+		ring_advance(&there, &header);
+}
+
+static void who_found_no_room_is_told_of_some(void **state)
+{
+	(void)state;
+	while (put())
+		;
+	assert_true(ring_publish_head(&there)); /* of none so far */
+	take_all();
+	assert_true(ring_publish_head(&there));
+	assert_true(put());
+}
+
+#define ring_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ring_test(who_is_awake_is_not_woken),
+		ring_test(the_doorbell_is_rung_once_for_each_sleep),
+		ring_test(a_sleep_after_the_one_that_was_ended_is_another),
+		ring_test(what_is_urgent_goes_to_the_socket_of_who_is_not_attended),
+		ring_test(who_found_no_room_is_told_of_some),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
