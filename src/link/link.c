@@ -76,6 +76,7 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->node_link);
 	list_init(&link->hot_link);
 	list_init(&link->backlog);
+	list_init(&link->late_link);
 	bulk_init(&link->bulk);
 	list_init(&link->heirs);
 }
@@ -200,11 +201,17 @@ static void link_ring_doorbell(struct link *link)
 	(void)!write(link->peer_doorbell, &one, sizeof one);
 }
 
+/* Whoever is woken for one frame looks at all, so what was to be done soon is done then. */
 static void link_wake_peer(struct link *link, enum urgency urgency)
 {
+	enum ring_wake wake;
+
 	if (urgency == URGENCY_NONE)
 		return;
-	switch (ring_wake_needed(&link->ring, urgency)) {
+	wake = ring_wake_needed(&link->ring, urgency);
+	if (wake == RING_WAKE_DOORBELL || urgency == URGENCY_HIGH)
+		list_unlink(&link->late_link);
+	switch (wake) {
 	case RING_WAKE_NONE:
 		break;
 	case RING_WAKE_DOORBELL:
@@ -216,6 +223,24 @@ static void link_wake_peer(struct link *link, enum urgency urgency)
 			(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
 		link->urgent_tail = link->ring.tail;
 	}
+}
+
+void link_wake_late(void)
+{
+	lock_take(&node.lock);
+	while (!list_is_empty(&node.late))
+		link_wake_peer(list_first(&node.late, struct link, late_link), URGENCY_HIGH);
+	lock_drop(&node.lock);
+}
+
+/* So a program that drops rights while it works does not disturb their owner each time, and may be about to send it something
+ * anyway. */
+static void link_wake_peer_soon(struct link *link)
+{
+	if (!list_is_linked(&link->late_link))
+		list_append(&node.late, &link->late_link);
+	if (ring_is_filling(&link->ring) || !poller_tick_soon())
+		link_wake_peer(link, URGENCY_HIGH);
 }
 
 static bool link_send_fd(struct link *link, int fd)
@@ -331,7 +356,7 @@ void link_flush_locked(struct link *link)
 	if (!list_is_empty(&link->backlog))
 		link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
 	else if (link->ring.tail != tail)
-		link_wake_peer(link, urgency == URGENCY_HIGH ? URGENCY_HIGH : URGENCY_NORMAL);
+		link_wake_peer(link, urgency >= URGENCY_SOON ? URGENCY_HIGH : URGENCY_NORMAL);
 }
 
 /* Whoever waits for room may not be looking, though somebody there attends. */
@@ -439,10 +464,12 @@ void link_send_locked(struct link *link, struct frame *frame, enum urgency urgen
 	}
 	if (!list_is_empty(&link->backlog))
 		link_flush_locked(link);
-	if (list_is_empty(&link->backlog) && link_put_locked(link, frame, frame->size, fds, n_fds, &n_fds_sent))
-		link_wake_peer(link, urgency);
-	else
+	if (!list_is_empty(&link->backlog) || !link_put_locked(link, frame, frame->size, fds, n_fds, &n_fds_sent))
 		link_postpone_locked(link, frame, urgency, fds, n_fds, n_fds_sent);
+	else if (urgency == URGENCY_SOON)
+		link_wake_peer_soon(link);
+	else
+		link_wake_peer(link, urgency);
 }
 
 /* ---- the socket --------------------------------------------------------------------------------------------------- */
@@ -762,6 +789,7 @@ static void link_detach_locked(struct link *link)
 	}
 	link->state = LINK_ENDED;
 	list_unlink(&link->node_link);
+	list_unlink(&link->late_link);
 	link_drop_backlog_locked(link);
 	while (link_take_fd_locked(link, &fd))
 		if (fd >= 0)

@@ -65,6 +65,7 @@ struct link {
 	size_t backlog_bytes;
 	atomic_bool has_backlog; /* the list is not empty: for a look without the lock */
 	uint32_t urgent_tail;	 /* ring.tail when the socket was last used to wake the peer */
+	struct list late_link;	 /* in node.late */
 	bool is_broken;		 /* the peer broke the rules; the poller ends the link */
 
 	struct bulk bulk; /* poller's */
@@ -108,6 +109,8 @@ void link_send_memory_locked(struct link *link, struct memory *m);
 /* More waits for room than a ring holds: the caller, who holds no lock, helps to send it for as long as that goes on. */
 bool link_is_behind_locked(const struct link *link);
 void link_help(struct link *link);
+/* Wakes the peers of all links in node.late. */
+void link_wake_late(void);
 /* Something may have made room. */
 void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */

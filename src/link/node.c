@@ -81,6 +81,7 @@ bool node_init(uint32_t number)
 	pthread_mutex_lock(&mutex);
 	if (!remote_is_linked()) {
 		list_init(&node.all_links);
+		list_init(&node.late);
 		list_init(&node.parked);
 		list_init(&node.deposits);
 		list_init(&node.queries);

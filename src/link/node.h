@@ -30,6 +30,7 @@ struct node {
 	unsigned n_links;
 	uint64_t next_ticket;
 	void *meetings;		 /* tsearch() tree of struct meeting: offers and tickets that wait for each other */
+	struct list late;	 /* link.late_link: peers who are to be woken for what they were sent, soon */
 	struct list parked;	 /* struct parked */
 	struct list deposits;	 /* struct deposit: for nodes that are still greeting us */
 	struct list queries;	 /* struct query: about givers who are alive */

@@ -88,6 +88,20 @@ void poller_attend_always(void)
 		eventfd_add(poller.background_kick);
 }
 
+static void start_ticking(void)
+{
+	if (!atomic_load(&poller.is_ticking) && !atomic_exchange(&poller.is_ticking, true))
+		eventfd_add(poller.background_kick);
+}
+
+bool poller_tick_soon(void)
+{
+	if (watch_count())
+		return false;
+	start_ticking();
+	return true;
+}
+
 static void role_drop(void)
 {
 	atomic_store(&poller.is_taken, false);
@@ -422,10 +436,7 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 			sleep_for_events(w, deadline);
 	}
 	poller.n_leaves++;
-	if (!atomic_load_explicit(&poller.is_ticking, memory_order_relaxed)) {
-		atomic_store(&poller.is_ticking, true);
-		eventfd_add(poller.background_kick);
-	}
+	start_ticking();
 }
 
 static void stand_in_line(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
@@ -521,6 +532,7 @@ static void background_attend(void)
 	const struct deadline never = deadline_never();
 
 	while (watch_count() && role_try()) {
+		link_wake_late(); /* what was put before it could be known that we would be busy here */
 		hot_set_attended(true);
 		do {
 			while (drain_hot())
@@ -559,6 +571,7 @@ static void *background(void *thread)
 			background_serve();
 		else if (atomic_load(&poller.is_ticking))
 			background_tick();
+		link_wake_late();
 		background_attend();
 	}
 	return NULL;

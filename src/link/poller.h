@@ -14,6 +14,8 @@
  * urgent frame in between would cost more than the call. So who leaves goes on seeming to attend, and the background thread
  * *ticks*: every TICK_MS it takes in what has come. When nobody has been here for a whole tick it stops, and urgent frames use
  * the socket from then on. So nothing urgent waits longer than a tick, and an idle program is never woken.
+ * A tick is also when peers are woken for what they were sent and nobody is in a hurry about (URGENCY_SOON), if nothing has
+ * woken them since.
  * Who finds the role taken has nothing to do, except the background thread: it sets has_events, which the holder looks at
  * after it has dropped the role, and then tries again, so one of the two goes on.
  *
@@ -50,6 +52,9 @@ bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms);
 void poller_look(bool thoroughly);
 enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu);
 void poller_kick(void);
+
+/* The background thread calls link_wake_late() within a tick. False: it cannot, because it stands in for a thread that waits. */
+bool poller_tick_soon(void);
 
 /* Descriptors made by portunus_port_fd() exist from now on, or have again come into being. */
 void poller_attend_always(void);

@@ -164,7 +164,7 @@ static void proxy_tell_counts(struct proxy *x, int64_t sends, int64_t onces, boo
 		.is_end = is_end,
 	};
 
-	link_send_locked(x->link, &f.header, URGENCY_HIGH, NULL, 0);
+	link_send_locked(x->link, &f.header, URGENCY_SOON, NULL, 0);
 }
 
 /* P2. That none is left. */

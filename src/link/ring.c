@@ -114,6 +114,11 @@ static bool ring_has_room(struct ring *ring, uint32_t size)
 	return RING_SIZE - (ring->tail - ring->known_head) >= size;
 }
 
+bool ring_is_filling(struct ring *ring)
+{
+	return !ring_has_room(ring, RING_SIZE - RING_SIZE / 4);
+}
+
 /* P6 to P8. */
 static bool ring_wait_for_room(struct ring *ring, uint32_t size)
 {

@@ -95,12 +95,15 @@ static inline bool ring_has_new_room(const struct ring *ring)
 				      atomic_load_explicit(&ring->seen_head, memory_order_relaxed);
 }
 /* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
- * or even if nobody there attends. */
-enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_HIGH };
+ * or even if nobody there attends, be it soon, with what is sent next or in a tick (poller.h), or at once. */
+enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_SOON, URGENCY_HIGH };
 
 /* P3 to P5: what the other end needs to notice, which the caller does. Call after one or several puts. */
 enum ring_wake { RING_WAKE_NONE, RING_WAKE_DOORBELL, RING_WAKE_SOCKET };
 enum ring_wake ring_wake_needed(struct ring *ring, enum urgency urgency);
+
+/* More has been put and not been taken than is good to leave lying there. */
+bool ring_is_filling(struct ring *ring);
 
 /* Whether the other end has put something that was not taken yet. */
 static inline bool ring_has_more(const struct ring *ring)

@@ -111,6 +111,25 @@ static void no_senders_fires_once_and_not_again(struct process *owner, struct pr
 	expect_ok(destroy_at(owner, port));
 }
 
+static void do_await_notice(long *n)
+{
+	n[0] = await_notice(here(), 30000);
+}
+
+/* Nobody calls there after the right is dropped: who holds it has gone back to what it does without us. */
+static void who_sleeps_hears_of_the_last_right(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+
+	expect_ok(watch_at(owner, NO_SENDERS, port));
+	begin_ask(owner, 1, do_await_notice, (long[NUMBERS]){ 0 });
+	await_sleep_at(owner, 1);
+	expect_ok(deallocate_at(holder, name));
+	expect_eq(end_ask(owner, 1, NULL), 1);
+	expect_notice_at(owner, NO_SENDERS, port);
+	expect_ok(destroy_at(owner, port));
+}
+
 /* ---- dead names */
 
 static void the_holder_hears_that_the_port_has_died(struct process *owner, struct process *holder)
@@ -229,6 +248,7 @@ int main(int argc, char **argv)
 		pair_tests(no_senders_waits_for_a_right_that_travels),
 		pair_tests(no_senders_never_fires_early_in_a_fast_exchange),
 		pair_tests(no_senders_fires_once_and_not_again),
+		pair_tests(who_sleeps_hears_of_the_last_right),
 		pair_tests(the_holder_hears_that_the_port_has_died),
 		pair_tests(the_holder_of_a_send_once_right_hears_it_too),
 		family_test(every_holder_hears_it),

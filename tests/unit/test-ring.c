@@ -102,6 +102,22 @@ static void take_all(void)
 		ring_advance(&there, &header);
 }
 
+static void a_ring_with_a_quarter_waiting_is_filling(void **state)
+{
+	uint32_t n = RING_SIZE / 4 / sizeof(struct frame_index);
+
+	(void)state;
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(put());
+		assert_false(ring_is_filling(&here));
+	}
+	assert_true(put());
+	assert_true(ring_is_filling(&here));
+	take_all();
+	(void)ring_publish_head(&there);
+	assert_false(ring_is_filling(&here));
+}
+
 static void who_found_no_room_is_told_of_some(void **state)
 {
 	(void)state;
@@ -122,6 +138,7 @@ int main(void)
 		ring_test(the_doorbell_is_rung_once_for_each_sleep),
 		ring_test(a_sleep_after_the_one_that_was_ended_is_another),
 		ring_test(what_is_urgent_goes_to_the_socket_of_who_is_not_attended),
+		ring_test(a_ring_with_a_quarter_waiting_is_filling),
 		ring_test(who_found_no_room_is_told_of_some),
 	};
 
