@@ -47,10 +47,10 @@ static struct {
 	int listening; /* -1: nowhere */
 	void (*accept)(int fd);
 	bool attends;		  /* what hot links are told; the holder's */
-	uint32_t n_leaves;	  /* how often somebody has left; the holder's */
-	uint32_t n_leaves_ticked; /* at the last tick */
-	atomic_bool is_ticking;
-	struct list hot; /* link.hot_link, heard of last first; the holder's */
+	atomic_uint n_leaves;	  /* how often somebody has left; changed by the holder */
+	uint32_t n_leaves_ticked; /* at the last tick; the background thread's */
+	atomic_bool is_ticking;	  /* the background thread; only it makes this false */
+	struct list hot;	  /* link.hot_link, heard of last first; the holder's */
 	unsigned n_hot;
 
 	struct lock lock; /* guards what follows; rank REGISTRY */
@@ -102,14 +102,24 @@ bool poller_tick_soon(void)
 	return true;
 }
 
+/* B1 of poller.h. */
+static void role_release(void)
+{
+	bool attends = poller.attends;
+
+	atomic_store(&poller.is_taken, false);
+	if (attends)
+		start_ticking();
+}
+
 static void role_drop(void)
 {
-	atomic_store(&poller.is_taken, false);
+	role_release();
 	/* Whoever takes it from us looks, too: only a holder takes the note back. */
 	while (atomic_load(&poller.has_events) && role_try()) {
 		atomic_store(&poller.has_events, false);
 		service_events();
-		atomic_store(&poller.is_taken, false);
+		role_release();
 	}
 	if (atomic_load(&poller.n_candidates))
 		nudge_candidate();
@@ -435,8 +445,8 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 		if (spin(w, partner_cpu))
 			sleep_for_events(w, deadline);
 	}
-	poller.n_leaves++;
-	start_ticking();
+	atomic_store_explicit(&poller.n_leaves, atomic_load_explicit(&poller.n_leaves, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 }
 
 static void stand_in_line(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
@@ -512,17 +522,31 @@ static void cease_to_attend(void)
 	(void)drain_hot();
 }
 
+/* B2 of poller.h: somebody is here. */
+static void stop_ticking(void)
+{
+	atomic_store(&poller.is_ticking, false);
+	if (!atomic_load(&poller.is_taken))
+		atomic_store(&poller.is_ticking, true);
+}
+
 static void background_tick(void)
 {
-	if (!role_try())
-		return; /* somebody is here */
+	uint32_t n_leaves = atomic_load_explicit(&poller.n_leaves, memory_order_relaxed);
+	bool is_quiet = n_leaves == poller.n_leaves_ticked;
+
+	poller.n_leaves_ticked = n_leaves;
+	if (!role_try()) {
+		if (is_quiet)
+			stop_ticking();
+		return;
+	}
 	service_events();
 	(void)drain_hot();
-	if (poller.n_leaves == poller.n_leaves_ticked) {
-		atomic_store(&poller.is_ticking, false);
+	if (is_quiet) {
 		cease_to_attend();
+		atomic_store(&poller.is_ticking, false);
 	}
-	poller.n_leaves_ticked = poller.n_leaves;
 	role_drop();
 }
 

@@ -13,7 +13,11 @@
  * Attending: a program that calls all the time is hardly ever unattended for long, and to wake the background thread for each
  * urgent frame in between would cost more than the call. So who leaves goes on seeming to attend, and the background thread
  * *ticks*: every TICK_MS it takes in what has come. When nobody has been here for a whole tick it stops, and urgent frames use
- * the socket from then on. So nothing urgent waits longer than a tick, and an idle program is never woken.
+ * the socket from then on. It stops, too, when somebody has been here for a whole tick and has not left: a program that waits.
+ * So nothing urgent waits longer than a tick, and an idle program is never woken.
+ *   leaving:  B1  drop the role, then look whether the background thread ticks; if not, set it going
+ *   stopping: B2  say that it does not tick, then look whether the role is taken; if not, tick on
+ *   All four are seq_cst, so when the role is free and links are told that somebody attends, it ticks.
  * A tick is also when peers are woken for what they were sent and nobody is in a hurry about (URGENCY_SOON), if nothing has
  * woken them since.
  * Who finds the role taken has nothing to do, except the background thread: it sets has_events, which the holder looks at

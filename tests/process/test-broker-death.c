@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The broker introduces processes to each other. When it dies their links live on, and the next that asks for a name starts
- * another broker, with which all connect again. $PORTUNUS_BROKER_PROGRAM is the broker. */
-#include "family.h"
+ * another broker, with which all connect again. While nobody needs it, it sleeps. $PORTUNUS_BROKER_PROGRAM is the broker. */
+#include "idle.h"
 
 #include <ftw.h>
 #include <servers/netname.h>
@@ -88,6 +88,26 @@ static void links_and_names_outlive_the_broker(void **state)
 	process_end(server);
 }
 
+static void a_broker_with_idle_nodes_sleeps(void **state)
+{
+	struct process *server = process_start_alone(), *client = process_start_alone();
+	mach_port_t port = port_with_send_at(server), name;
+	pid_t pids[3];
+
+	(void)state;
+	await(ask(server, do_check_in, port) == KERN_SUCCESS);
+	name = look_up(client);
+	expect_ok(send_id_at(client, name, 1));
+	expect_message_at(server, port, 1);
+	pids[0] = broker_pid();
+	pids[1] = server->pid;
+	pids[2] = client->pid;
+	expect_sleep(pids, 3);
+	kill_broker();
+	process_end(client);
+	process_end(server);
+}
+
 static int remove_one(const char *name, const struct stat *st, int kind, struct FTW *where)
 {
 	(void)st, (void)kind, (void)where;
@@ -114,6 +134,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		family_test(links_and_names_outlive_the_broker),
+		family_test(a_broker_with_idle_nodes_sleeps),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "--child") == 0)
