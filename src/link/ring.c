@@ -16,9 +16,16 @@
 #define RING_VERSION 1u
 #define RING_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
-/* When a frame begins a page of the ring and all before it has been taken, it goes to the start instead: a link with
- * little under way keeps to one page of memory, and of cache. */
+/* When a frame would reach the next page of the memory and all before it has been taken, it goes to the start instead: a link
+ * with little under way keeps to one page, that of the fields. */
 enum { RING_PAGE = 4096 };
+
+_Static_assert(sizeof(struct ring_page) <= RING_DATA, "the fields come before the data");
+
+static uint32_t ring_page_at(uint32_t at)
+{
+	return (RING_DATA + at) / RING_PAGE;
+}
 
 static unsigned char *ring_data(const struct ring_page *page)
 {
@@ -138,7 +145,7 @@ static uint32_t ring_padding(struct ring *ring, uint32_t size)
 	if (size > left)
 		return left;
 	/* What is left out counts as used until it has been taken, so the frame has to fit beside it. */
-	if (at >= size && at / RING_PAGE != (at + size - 1) / RING_PAGE) {
+	if (at >= size && ring_page_at(at) != ring_page_at(at + size - 1)) {
 		ring_look_for_room(ring);
 		if (ring->known_head == ring->tail)
 			return left;

@@ -15,7 +15,7 @@
  *      192      8  sleep     not 0: whoever serves the links of this end sleeps, for that many times now, and wants its
  *                            doorbell rung for the first frame that comes
  *      256      4  is_attended   0: nobody serves the links of this end: urgent frames want a packet on the socket
- *     4096      n  data      n = RING_SIZE
+ *      512      n  data      n = RING_SIZE; from the first page on, which is all that a link with little under way touches
  *
  *   I1  tail - head <= n.
  *   I2  bytes in [head, tail) stay as they are until head passes them. (An honest end's; the other copies them once.)
@@ -42,7 +42,7 @@
 enum {
 	RING_SIZE = 1 << 16, /* bytes of data */
 	RING_FRAME_MAX = RING_SIZE / 4,
-	RING_DATA = 4096, /* offset of the data */
+	RING_DATA = 512, /* offset of the data */
 	RING_MEMORY = RING_DATA + RING_SIZE,
 };
 
