@@ -29,8 +29,8 @@ struct writer {
 	int first_fds[4];
 };
 
-/* Guarded by node.lock: most frames are written here. */
-static _Alignas(8) unsigned char scratch[RING_FRAME_MAX];
+/* Guarded by node.lock: most frames are written here, and few are larger. */
+static _Alignas(8) unsigned char scratch[2048];
 
 static void writer_init(struct writer *w)
 {
@@ -53,7 +53,7 @@ static void writer_deinit(struct writer *w)
 
 static void writer_grow(struct writer *w, size_t size)
 {
-	size_t capacity = 2 * w->capacity;
+	size_t capacity = w->is_large ? 2 * w->capacity : RING_FRAME_MAX;
 	unsigned char *bytes;
 
 	while (capacity < size)
