@@ -73,8 +73,7 @@ static bool broker_try(void)
 	proxy_receive_unit_locked(proxy_of_locked(link, SERVICE_INDEX, UINT16_MAX), RIGHT_SEND, &broker.service);
 	lock_drop(&node.lock);
 	broker.link = link;
-	if (link_begin(link))
-		(void)poller_await(is_greeted, link, POLLER_PATIENCE_MS);
+	(void)poller_begin(link, is_greeted, POLLER_PATIENCE_MS);
 	if (link_state(link) == LINK_LIVE)
 		return true;
 	broker_let_go();

@@ -130,8 +130,7 @@ static void family_join_parent(void)
 	link_ref_locked(link);
 	export_task_locked(link, &task);
 	lock_drop(&node.lock);
-	if (link_begin(link))
-		(void)poller_await(is_set_up, link, POLLER_PATIENCE_MS);
+	(void)poller_begin(link, is_set_up, POLLER_PATIENCE_MS);
 	lock_take(&node.lock);
 	link_unref_locked(link);
 	lock_drop(&node.lock);

@@ -483,22 +483,41 @@ enum waiter_state poller_wait(struct waiter *w, const struct deadline *deadline,
 	return atomic_load_explicit(&w->state, memory_order_acquire);
 }
 
-bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms)
+static bool await(bool has_role, bool (*is_done)(void *what), void *what, unsigned ms)
 {
 	struct deadline deadline = deadline_after_ms(ms);
 
 	while (!is_done(what) && !deadline_passed(&deadline)) {
 		struct deadline soon = deadline_after_ms(ms < AWAIT_STEP_MS ? ms : AWAIT_STEP_MS);
 
-		if (!role_try()) {
+		if (!has_role && !(has_role = role_try())) {
 			sched_yield(); /* whoever has the role does our work */
 			continue;
 		}
-		if (!drain_hot())
-			sleep_for_events(NULL, &soon);
-		role_drop();
+		if (drain_hot())
+			continue;
+		sleep_for_events(NULL, &soon);
+		atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
 	}
+	if (has_role)
+		role_drop();
 	return is_done(what);
+}
+
+bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms)
+{
+	return await(false, is_done, what, ms);
+}
+
+bool poller_begin(struct link *link, bool (*is_done)(void *link), unsigned ms)
+{
+	bool has_role = role_try();
+
+	if (link_begin(link))
+		return await(has_role, is_done, link, ms);
+	if (has_role)
+		role_drop();
+	return false;
 }
 
 /* ---- the background thread ---------------------------------------------------------------------------------------- */

@@ -51,6 +51,9 @@ bool poller_listen(int fd, void (*accept)(int fd));
  * can not receive yet, or needs an answer. */
 enum { POLLER_PATIENCE_MS = 30000 }; /* with a peer that is to come; then the caller goes on without */
 bool poller_await(bool (*is_done)(void *what), void *what, unsigned ms);
+/* The same from the beginning of a link on, link_begin(): what comes first is taken in by this thread, if nobody had the role
+ * before, and not by the background thread, whose first malloc() would give it an arena of its own. */
+bool poller_begin(struct link *link, bool (*is_done)(void *link), unsigned ms);
 
 /* remote_ops */
 void poller_look(bool thoroughly);
