@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -608,6 +609,7 @@ static bool background_wait(void)
 
 static void *background(void *thread)
 {
+	prctl(PR_SET_NAME, "portunus");
 	thread_adopt(thread);
 	for (;;) {
 		if (background_wait())
@@ -620,12 +622,31 @@ static void *background(void *thread)
 	return NULL;
 }
 
+/* A small stack, unless the program's thread-local variables need more: memory that a program locks, or that is given in huge
+ * pages, is there as a whole. */
+static int background_create(struct thread *self)
+{
+	enum { STACK_BYTES = 256 << 10 };
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int error = pthread_attr_init(&attributes);
+
+	if (error)
+		return error;
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	error = pthread_create(&thread, &attributes, background, self);
+	pthread_attr_destroy(&attributes);
+	if (error == EINVAL && !(error = pthread_create(&thread, NULL, background, self)))
+		pthread_detach(thread);
+	return error;
+}
+
 static bool background_start(void)
 {
 	struct task *task = task_ref(kernel_root_task());
 	struct thread *self = thread_new(task);
 	sigset_t all, old;
-	pthread_t thread;
 	int error;
 
 	if (!self) {
@@ -637,15 +658,13 @@ static bool background_start(void)
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&thread, NULL, background, self);
+	error = background_create(self);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error) {
 		thread_discard(self);
 		errno = error;
 		return false;
 	}
-	pthread_setname_np(thread, "portunus");
-	pthread_detach(thread);
 	return true;
 }
 
