@@ -191,24 +191,25 @@ kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port
 				mach_msg_type_number_t *init_port_setCnt)
 {
 	struct thread *caller = thread_self();
+	vm_size_t size = TASK_REGISTERED_MAX * sizeof(mach_port_name_t);
 	struct answer answer;
-	struct memory names;
+	vm_address_t names;
 	kern_return_t r;
 
 	if (!result_is_writable(init_port_set, sizeof *init_port_set) ||
 	    !result_is_writable(init_port_setCnt, sizeof *init_port_setCnt))
 		return KERN_INVALID_ADDRESS;
-	names = memory_new(TASK_REGISTERED_MAX * sizeof(mach_port_name_t));
-	if (!names.address)
-		return KERN_RESOURCE_SHORTAGE;
+	r = memory_allocate(caller->task, &names, size, true);
+	if (r)
+		return r;
 	r = target_call(target_task, CALL_OF(CALL_TASK_LOOKUP), &answer);
 	if (!r)
-		r = ports_copyout(caller, answer.rights, answer.n_rights, names.address);
+		r = ports_copyout(caller, answer.rights, answer.n_rights, (mach_port_name_t *)names);
 	if (r) {
-		memory_drop(&names);
+		(void)memory_deallocate(names, size);
 		return r;
 	}
-	*init_port_set = memory_give(&names, caller->task);
+	*init_port_set = (mach_port_array_t)names;
 	*init_port_setCnt = answer.n_rights;
 	return KERN_SUCCESS;
 }
