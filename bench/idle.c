@@ -4,6 +4,7 @@
  * Memory is the proportional share of anonymous and shared memory. Program text is left out: its share falls in every
  * process whenever one more maps the same library. */
 #include "idle.h"
+#include "small.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -150,7 +151,7 @@ static double activity(struct clients *all, enum idle_figure figure)
 	return figure == IDLE_WAKES ? after.wakes - before.wakes : (after.cpu - before.cpu) / seconds * 1e6;
 }
 
-/* ---- a client with the library linked, of a server that does not exist: what is a client's own ---- */
+/* ---- clients of a server that does not exist: what is a client's own ---- */
 
 static void *nothing_open(struct clients *all)
 {
@@ -199,6 +200,45 @@ const struct wire linked_only = {
 	.leave = nothing_end,
 };
 
+/* A program with ports has a kernel in it, whether or not one of them is somebody else's: its task, its table of names, its
+ * caches. Nothing of that belongs to the link. */
+static void *alone_join(const struct board *board)
+{
+	(void)board;
+	return name_context(port_with_send_right());
+}
+
+static double alone_work(void *client, uint64_t n)
+{
+	mach_port_t port = context_name(client);
+	struct small m;
+
+	for (; n; n--) {
+		small_init(&m, port, MACH_MSG_TYPE_COPY_SEND);
+		send_to(&m.head, port, MACH_MSG_TYPE_COPY_SEND);
+		receive(&m.head, sizeof m, port);
+	}
+	return 0;
+}
+
+static void alone_leave(void *client)
+{
+	port_release(context_name(client));
+}
+
+const struct wire port_alone = {
+	.name = "port-alone",
+	.warm = 1,
+	.open = nothing_open,
+	.start = nothing_start,
+	.serve = nothing_serve,
+	.close = nothing_end,
+	.join = alone_join,
+	.work = alone_work,
+	.stop = nothing_end,
+	.leave = alone_leave,
+};
+
 static double clients_sum(const struct clients *all, double (*what)(pid_t pid))
 {
 	double sum = 0;
@@ -209,14 +249,14 @@ static double clients_sum(const struct clients *all, double (*what)(pid_t pid))
 }
 
 /* For each client, less what it would have anyway. */
-static double client_beyond(const struct clients *all, double (*what)(pid_t pid))
+static double client_beyond(const struct clients *all, const struct wire *own, double (*what)(pid_t pid))
 {
-	const struct clients_plan plan = { .wire = &linked_only, .n_idle = all->n, .n_idle_quick = all->n };
-	struct clients *linked = clients_open(&plan);
-	double own = clients_sum(linked, what);
+	const struct clients_plan plan = { .wire = own, .n_idle = all->n, .n_idle_quick = all->n };
+	struct clients *unlinked = clients_open(&plan);
+	double anyway = clients_sum(unlinked, what);
 
-	clients_close(linked);
-	return (clients_sum(all, what) - own) / all->n;
+	clients_close(unlinked);
+	return (clients_sum(all, what) - anyway) / all->n;
 }
 
 static double figure_of(struct clients *all, const struct idle_plan *plan, double memory, double files)
@@ -225,11 +265,11 @@ static double figure_of(struct clients *all, const struct idle_plan *plan, doubl
 	case IDLE_SERVER_BYTES:
 		return (memory_of(getpid()) - memory) / all->n;
 	case IDLE_CLIENT_BYTES:
-		return client_beyond(all, memory_of);
+		return client_beyond(all, plan->own, memory_of);
 	case IDLE_SERVER_FILES:
 		return (files_of(getpid()) - files) / all->n - 1; /* the control socket is the bench's */
 	case IDLE_CLIENT_FILES:
-		return client_beyond(all, files_of);
+		return client_beyond(all, plan->own, files_of);
 	case IDLE_WAKES:
 	case IDLE_CPU:
 		return activity(all, plan->figure);

@@ -16,20 +16,24 @@ enum idle_figure {
 
 struct idle_plan {
 	struct clients_plan clients;
+	const struct wire *own; /* what a client would be without the server */
 	enum idle_figure figure;
 };
 
-extern const struct wire linked_only;
+/* The library is linked and not used; it has a port and has sent itself a message. */
+extern const struct wire linked_only, port_alone;
 
 double idle_run(void *plan, uint64_t n);
 
-#define IDLE_SIDE(text, of, which) \
+#define IDLE_SIDE_BEYOND(text, of, what_own, which) \
 	{ \
 		.what = text, .run = idle_run, .arg = &(const struct idle_plan) \
 		{ \
 			.clients = { .wire = &of, .placement = PLACE_FREE, .n_idle = 100, .n_idle_quick = 4 }, \
-			.figure = which \
+			.own = &what_own, .figure = which \
 		} \
 	}
+
+#define IDLE_SIDE(text, of, which) IDLE_SIDE_BEYOND(text, of, linked_only, which)
 
 #endif

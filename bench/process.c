@@ -10,9 +10,9 @@
 double peer_born;
 
 static const struct wire *const wires[] = {
-	&socket_call, &socket_set,	 &socket_open,	&socket_stream, &socket_bulk, &socket_rights,
-	&floor_call,  &linked_only,	 &floor_stream, &port_call,	&port_set,    &port_open,
-	&port_stream, &port_stream_long, &port_move,	&port_copy,	&port_rights,
+	&socket_call, &socket_set,  &socket_open,      &socket_stream, &socket_bulk, &socket_rights,
+	&floor_call,  &linked_only, &port_alone,       &floor_stream,  &port_call,   &port_set,
+	&port_open,   &port_stream, &port_stream_long, &port_move,     &port_copy,   &port_rights,
 };
 
 int peer_main(const char *name)
@@ -95,6 +95,9 @@ const struct row process_rows[] = {
 	{ "process-idle-server", "an idle client: memory in the server", ROW_BYTES, 16384, "<= 16 KiB", 1, 1,
 	  IDLE_SIDE("ports", port_set, IDLE_SERVER_BYTES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_BYTES) },
 	{ "process-idle-client", "an idle client: memory in it, beyond its own", ROW_BYTES, 16384, "<= 16 KiB", 1, 1,
+	  IDLE_SIDE_BEYOND("ports", port_set, port_alone, IDLE_CLIENT_BYTES),
+	  IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_BYTES) },
+	{ "process-idle-client-all", "the same, and what it has because it has ports at all", ROW_BYTES, 0, NULL, 1, 1,
 	  IDLE_SIDE("ports", port_set, IDLE_CLIENT_BYTES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_CLIENT_BYTES) },
 	{ "process-idle-files", "an idle client: descriptors in the server", ROW_COUNT, 4, "<= 4", 1, 1,
 	  IDLE_SIDE("ports", port_set, IDLE_SERVER_FILES), IDLE_SIDE(SEQPACKET, socket_set, IDLE_SERVER_FILES) },
