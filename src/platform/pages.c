@@ -6,8 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* From here on, huge pages cover most of a mapping wherever it begins. */
-enum { PAGES_HUGE_FROM = 4 * 1024 * 1024 };
+/* What is at least as large begins where a huge page can, and the host is advised to use them: the first touch of a small
+ * page costs many times as much as filling it. */
+enum { PAGES_HUGE = 2 * 1024 * 1024 };
 
 /* Where a program's addresses end; elsewhere the host's ENOMEM has to do. */
 #ifdef __x86_64__
@@ -34,25 +35,53 @@ static void *pages_mmap(void *address, size_t bytes, int flags)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-void *pages_map(size_t bytes)
+static bool page_is_huge(const void *p)
 {
-	assert(bytes > 0 && page_trunc(bytes) == bytes);
-	return pages_mmap(NULL, bytes, 0);
+	return (uintptr_t)p % PAGES_HUGE == 0;
 }
 
-/* A fault per small page costs more than copying into it: huge pages where they fit, else all faults in one call. The
- * advice may be refused; then the pages fault one by one. */
-void *pages_map_filled(size_t bytes)
+/* Maps more, and gives back what is too much at both ends. */
+static char *pages_mmap_aligned(size_t bytes)
 {
-	void *p;
+	size_t extra = PAGES_HUGE - page_size(), before;
+	char *p = bytes + extra > bytes ? pages_mmap(NULL, bytes + extra, 0) : NULL;
 
-	assert(bytes > 0 && page_trunc(bytes) == bytes);
-	if (bytes < PAGES_HUGE_FROM)
-		return pages_mmap(NULL, bytes, MAP_POPULATE);
-	p = pages_mmap(NULL, bytes, 0);
+	if (!p)
+		return NULL;
+	before = -(uintptr_t)p % PAGES_HUGE;
+	if (before)
+		pages_unmap(p, before);
+	if (extra - before)
+		pages_unmap(p + before + bytes, extra - before);
+	return p + before;
+}
+
+/* The advice may be refused, and there may be no room to align: then the pages are small ones. */
+static void *pages_mmap_huge(size_t bytes)
+{
+	void *p = pages_mmap(NULL, bytes, 0);
+
+	if (p && !page_is_huge(p)) {
+		pages_unmap(p, bytes);
+		p = pages_mmap_aligned(bytes);
+		if (!p)
+			p = pages_mmap(NULL, bytes, 0);
+	}
 	if (p)
 		(void)madvise(p, bytes, MADV_HUGEPAGE);
 	return p;
+}
+
+void *pages_map(size_t bytes)
+{
+	assert(bytes > 0 && page_trunc(bytes) == bytes);
+	return bytes < PAGES_HUGE ? pages_mmap(NULL, bytes, 0) : pages_mmap_huge(bytes);
+}
+
+void *pages_map_filled(size_t bytes)
+{
+	assert(bytes > 0 && page_trunc(bytes) == bytes);
+	return bytes < PAGES_HUGE ? pages_mmap(NULL, bytes, MAP_POPULATE) : pages_mmap_huge(bytes);
 }
 
 void *pages_map_at(void *address, size_t bytes)
