@@ -5,8 +5,9 @@
  * region that has a page in common with it, and looking up one page finds its region. A region may shrink or grow in
  * place as long as it does not overlap another. OWNED regions are also in the list of their owner's bucket.
  *
- * Small regions that a message brought are not unmapped when they are freed, but kept as spare ones for the next
- * message: mapping, faulting and unmapping a page takes many times as long as copying it. */
+ * Regions that a message brought are not unmapped when they are freed, but kept as spare ones for the next message: mapping,
+ * faulting and unmapping a page takes many times as long as copying it. Small ones are sorted by their number of pages. Large
+ * ones are few, newest first; a message takes the smallest that it fits in, unless half of that would be left over. */
 #include "kernel/memory.h"
 
 #include <assert.h>
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "platform/lock.h"
 #include "platform/pages.h"
@@ -25,15 +27,21 @@ enum region_state { IN_FLIGHT, OWNED, SPARE };
 struct region {
 	uintptr_t start, end; /* start < end */
 	enum region_state state;
-	bool may_be_spare;	     /* all its pages were made for a message, not by memory_allocate() */
-	const void *owner;	     /* if OWNED */
+	bool may_be_spare; /* all its pages were made for a message, not by memory_allocate() */
+	union {
+		const void *owner; /* if OWNED */
+		uint64_t since;	   /* if SPARE and large: ms of some clock */
+	};
 	struct region *next, **prev; /* OWNED, SPARE: in a list; next also chains regions that are to be freed */
 };
 
 enum {
 	BUCKETS = 256,
-	SPARE_PAGES_EACH = 16, /* the largest spare region */
+	SPARE_PAGES_EACH = 16, /* the largest small region */
 	SPARE_PAGES_ALL = 1024,
+	SPARE_LARGE_MAX = 64,
+	SPARE_LARGE_BYTES = 128 << 20,
+	SPARE_LARGE_MS = 1000,
 };
 
 static struct {
@@ -42,7 +50,12 @@ static struct {
 	struct region *owned[BUCKETS];
 	struct region *spare[SPARE_PAGES_EACH]; /* [n - 1]: of n pages */
 	size_t n_spare_pages;
-	void *forgotten; /* the tree from before the last fork: lost on purpose, but not leaked */
+	struct region *large;
+	unsigned n_large;
+	size_t n_large_bytes;
+	void (*trim)(void);   /* asks for memory_trim(); NULL: nobody would call it */
+	bool is_trim_ordered; /* it has been asked for, and there is still something large */
+	void *forgotten;      /* the tree from before the last fork: lost on purpose, but not leaked */
 } registry = { .lock = LOCK_INIT(RANK_MEMORY) };
 
 static int region_compare(const void *a, const void *b)
@@ -99,9 +112,29 @@ static void region_own_locked(struct region *r, const void *owner)
 	region_list_locked(r, region_bucket(owner));
 }
 
+static size_t region_bytes(const struct region *r)
+{
+	return r->end - r->start;
+}
+
 static size_t region_pages(const struct region *r)
 {
-	return (r->end - r->start) / page_size();
+	return region_bytes(r) / page_size();
+}
+
+static bool region_is_large(const struct region *r)
+{
+	return region_pages(r) > SPARE_PAGES_EACH;
+}
+
+static void spare_count_locked(const struct region *r, int sign)
+{
+	if (region_is_large(r)) {
+		registry.n_large += (unsigned)sign;
+		registry.n_large_bytes += (size_t)sign * region_bytes(r);
+	} else {
+		registry.n_spare_pages += (size_t)sign * region_pages(r);
+	}
 }
 
 /* Back in flight, that is in no list. */
@@ -110,7 +143,7 @@ static void region_disown_locked(struct region *r)
 	if (r->state == IN_FLIGHT)
 		return;
 	if (r->state == SPARE)
-		registry.n_spare_pages -= region_pages(r);
+		spare_count_locked(r, -1);
 	*r->prev = r->next;
 	if (r->next)
 		r->next->prev = r->prev;
@@ -118,17 +151,36 @@ static void region_disown_locked(struct region *r)
 	r->owner = NULL;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool spare_has_room_locked(const struct region *r)
+{
+	if (!region_is_large(r))
+		return registry.n_spare_pages + region_pages(r) <= SPARE_PAGES_ALL;
+	return registry.trim && registry.n_large < SPARE_LARGE_MAX &&
+	       region_bytes(r) <= SPARE_LARGE_BYTES - registry.n_large_bytes;
+}
+
 /* False: it has to be unmapped. */
 static bool region_spare_locked(struct region *r)
 {
-	size_t n = region_pages(r);
-
-	if (!r->may_be_spare || n > SPARE_PAGES_EACH || registry.n_spare_pages + n > SPARE_PAGES_ALL)
+	if (!r->may_be_spare || !spare_has_room_locked(r))
 		return false;
 	region_disown_locked(r);
 	r->state = SPARE;
-	registry.n_spare_pages += n;
-	region_list_locked(r, &registry.spare[n - 1]);
+	spare_count_locked(r, 1);
+	if (region_is_large(r)) {
+		r->since = now_ms();
+		region_list_locked(r, &registry.large);
+	} else {
+		region_list_locked(r, &registry.spare[region_pages(r) - 1]);
+	}
 	return true;
 }
 
@@ -163,6 +215,18 @@ static void regions_unmap(struct region *chain)
 	for (const struct region *r = chain; r; r = r->next)
 		pages_unmap((void *)r->start, r->end - r->start);
 	regions_free(chain);
+}
+
+/* Drops the lock after regions have been discarded: unmaps the chain, and sees to it that what is spare does not stay. */
+static void registry_leave(struct region *chain)
+{
+	void (*trim)(void) = registry.large && !registry.is_trim_ordered ? registry.trim : NULL;
+
+	registry.is_trim_ordered |= trim != NULL;
+	lock_drop(&registry.lock);
+	regions_unmap(chain);
+	if (trim)
+		trim();
 }
 
 static struct region *region_new(uintptr_t start, size_t bytes)
@@ -354,9 +418,7 @@ kern_return_t memory_deallocate(vm_address_t address, vm_size_t size)
 		kr = KERN_RESOURCE_SHORTAGE;
 	else
 		regions_discard_locked(start, end, &gone);
-	lock_drop(&registry.lock);
-
-	regions_unmap(gone);
+	registry_leave(gone);
 	return kr;
 }
 
@@ -412,9 +474,7 @@ static void memory_end(struct memory *m, bool keep)
 		r->may_be_spare &= keep;
 		region_discard_locked(r, &gone);
 	}
-	lock_drop(&registry.lock);
-
-	regions_unmap(gone);
+	registry_leave(gone);
 	*m = (struct memory){ 0 };
 }
 
@@ -425,32 +485,46 @@ static bool ranges_overlap(uintptr_t a, size_t a_size, uintptr_t b, size_t b_siz
 	return a < b + b_size && b < a + a_size;
 }
 
-/* A program may have done to its memory what it liked before it freed it, so spare pages are looked at again. */
-static bool pages_are_writable(char *p, size_t bytes)
+static struct region *spare_large_locked(size_t bytes)
 {
-	for (size_t i = 0; i < bytes; i += page_size())
-		if (!user_writable(p + i, 1))
-			return false;
-	return true;
+	struct region *best = NULL;
+
+	for (struct region *r = registry.large; r; r = r->next)
+		if (region_bytes(r) >= bytes && region_bytes(r) / 2 <= bytes &&
+		    (!best || region_bytes(r) < region_bytes(best)))
+			best = r;
+	return best;
 }
 
+static struct region *spare_find_locked(size_t bytes)
+{
+	size_t n = bytes / page_size();
+
+	return n > SPARE_PAGES_EACH ? spare_large_locked(bytes) : registry.spare[n - 1];
+}
+
+/* A program may have done to its memory what it liked before it freed it, so spare pages are looked at again. */
 static bool memory_from_spare(struct memory *m, size_t size)
 {
-	size_t bytes = page_round(size);
+	size_t bytes = page_round(size), rest = 0;
 	struct region *r;
 
-	if (bytes == 0 || bytes > SPARE_PAGES_EACH * page_size())
+	if (bytes == 0)
 		return false;
 	lock_take(&registry.lock);
-	r = registry.spare[bytes / page_size() - 1];
+	r = spare_find_locked(bytes);
 	if (r) {
 		region_disown_locked(r);
+		rest = region_bytes(r) - bytes;
+		r->end -= rest;
 		*m = (struct memory){ (void *)r->start, size };
 	}
 	lock_drop(&registry.lock);
 
 	if (!r)
 		return false;
+	if (rest)
+		pages_unmap((char *)m->address + bytes, rest);
 	if (!pages_are_writable(m->address, bytes)) {
 		memory_end(m, false);
 		return false;
@@ -473,24 +547,32 @@ static bool memory_from_host(struct memory *m, size_t size)
 	return true;
 }
 
+struct memory memory_to_fill(size_t size)
+{
+	struct memory m = { 0 };
+
+	if (memory_from_spare(&m, size))
+		memset((char *)m.address + size, 0, page_round(size) - size);
+	else
+		(void)memory_from_host(&m, size);
+	return m;
+}
+
 static mach_msg_return_t memory_copy(struct memory *m, const void *user, size_t size)
 {
-	bool is_spare;
 	char byte;
 
 	/* A size that lies shows at the end, before it costs anything. */
 	if (!user_read(&byte, user, 1) || !user_read(&byte, (const char *)user + size - 1, 1))
 		return MACH_SEND_INVALID_MEMORY;
-	is_spare = memory_from_spare(m, size);
-	if (!is_spare && !memory_from_host(m, size))
+	*m = memory_to_fill(size);
+	if (!m->address)
 		return MACH_SEND_NO_BUFFER;
 	if (ranges_overlap((uintptr_t)user, size, (uintptr_t)m->address, page_round(size)) ||
 	    !user_read(m->address, user, size)) {
 		memory_end(m, false);
 		return MACH_SEND_INVALID_MEMORY;
 	}
-	if (is_spare)
-		memset((char *)m->address + size, 0, page_round(size) - size);
 	return MACH_MSG_SUCCESS;
 }
 
@@ -577,9 +659,34 @@ void memory_release(const void *owner)
 		if (r->owner == owner)
 			region_discard_locked(r, &gone);
 	}
-	lock_drop(&registry.lock);
+	registry_leave(gone);
+}
 
-	regions_unmap(gone);
+void memory_keep_large(void (*trim)(void))
+{
+	lock_take(&registry.lock);
+	registry.trim = trim;
+	lock_drop(&registry.lock);
+}
+
+int memory_trim(void)
+{
+	struct region *gone = NULL, *r, *next;
+	int left = -1;
+	uint64_t now;
+
+	lock_take(&registry.lock);
+	now = now_ms();
+	for (r = registry.large; r; r = next) {
+		next = r->next;
+		if (now - r->since < SPARE_LARGE_MS)
+			left = (int)(SPARE_LARGE_MS - (now - r->since)); /* the last is the oldest */
+		else
+			region_unlink_locked(r, &gone);
+	}
+	registry.is_trim_ordered = registry.large != NULL;
+	registry_leave(gone);
+	return left;
 }
 
 /* Another thread may have been changing the tree when the process forked, so nothing in it can be used any more. */
@@ -594,4 +701,9 @@ void memory_forget(void)
 	for (unsigned i = 0; i < SPARE_PAGES_EACH; i++)
 		registry.spare[i] = NULL;
 	registry.n_spare_pages = 0;
+	registry.large = NULL;
+	registry.n_large = 0;
+	registry.n_large_bytes = 0;
+	registry.trim = NULL;
+	registry.is_trim_ordered = false;
 }

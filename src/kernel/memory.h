@@ -9,9 +9,10 @@
  *   OWNED      by the task that memory_allocate() or memory_give() named; that task's end frees it
  *   IN FLIGHT  inside a message; the struct memory that names it is its one owner, and is a region of exactly that
  *              range
- *   SPARE     freed, but kept mapped for the next message, up to 4 MiB in all; only small regions that came out of
- *             messages, so what memory_allocate() made is gone when it is freed. To everybody outside memory.c this is
- *             free memory, except that the host lets a program read and write it
+ *   SPARE     freed, but kept mapped for the next message; only what came out of messages, so what memory_allocate() made is
+ *             gone when it is freed. Small regions, up to 4 MiB in all, for good; large ones, up to 128 MiB, for a second, if
+ *             there is somebody to unmap them then (memory_keep_large()). To everybody outside memory.c this is free memory,
+ *             except that the host lets a program read and write it. What a message finds in it is overwritten or zeroed
  * A page in no region is free, or it is none of ours (heap, stack, file): that can be copied into a message and is
  * otherwise left alone. Operations on part of a region split it; adjacent regions serve as one, whoever owns them.
  *
@@ -20,7 +21,7 @@
  *           memory_take with deallocate │   │ memory_give
  *                                       ▼   │
  *      memory_take by copy ──────────► IN FLIGHT ── memory_drop ───────────────────────► SPARE or gone
- *      memory_new, from new pages or SPARE ones
+ *      memory_new, memory_to_fill, from new pages or SPARE ones
  *
  * Locks: the registry of regions has one lock, rank MEMORY, inside memory.c. No user memory is touched and no page
  * table changed while it is held, and nothing here calls out. A struct memory is guarded by who owns the message it is
@@ -69,6 +70,10 @@ mach_msg_return_t memory_take(struct memory *m, const void *user, size_t size, b
 /* Zero bytes in flight, for what the kernel writes itself. address NULL: no memory, or size 0. */
 struct memory memory_new(size_t size);
 
+/* The same, to be written from the first byte to the last by the caller, who gives it to nobody before: only what pads the last
+ * page is zero. Host memory is used up as it is written. */
+struct memory memory_to_fill(size_t size);
+
 /* Hands what is in flight to a task and returns its address (NULL if empty). Cannot fail. */
 void *memory_give(struct memory *m, const void *owner);
 
@@ -77,6 +82,12 @@ void memory_drop(struct memory *m);
 
 /* Frees all that owner owns: its task is gone, and no thread gives it memory any more. */
 void memory_release(const void *owner);
+
+/* From now on large regions are kept, too. @trim is called, with any lock held, when there is something to trim and nobody has
+ * been asked for it: then memory_trim() is called after the milliseconds that it returned last, or at once, until it returns
+ * -1. It unmaps what has been spare for a second. */
+void memory_keep_large(void (*trim)(void));
+int memory_trim(void);
 
 /* After fork, in the child, while it has one thread: nothing is owned or in flight any more. No page is unmapped,
  * because the program may go on using what it could see. A struct memory from before the fork is void: forget it,

@@ -33,7 +33,7 @@ static bool bulk_begin(struct bulk *bulk, size_t total)
 {
 	if (bulk->coming.address || total > LINK_MAX_ELSEWHERE - bulk->n_bytes)
 		return false;
-	bulk->coming = memory_new(total);
+	bulk->coming = memory_to_fill(total);
 	bulk->n_come = 0;
 	bulk->n_bytes += total;
 	return bulk->coming.address != NULL;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "kernel/kernel.h"
+#include "kernel/memory.h"
 #include "kernel/remote.h"
 #include "kernel/task.h"
 #include "kernel/thread.h"
@@ -570,10 +571,26 @@ static void background_tick(void)
 	role_drop();
 }
 
+/* Memory that no message has needed for a while is the background thread's to unmap, whether it waits or attends. */
+static void trim_order(void)
+{
+	eventfd_add(poller.background_kick);
+	if (watch_count())
+		poller_kick();
+}
+
+/* When the background thread has to look by itself. */
+static struct deadline trim_deadline(void)
+{
+	int ms = memory_trim();
+
+	return ms < 0 ? deadline_never() : deadline_after_ms((uint32_t)ms);
+}
+
 /* As long as somebody polls for messages, in the place of a thread that waits. */
 static void background_attend(void)
 {
-	const struct deadline never = deadline_never();
+	struct deadline deadline;
 
 	while (watch_count() && role_try()) {
 		link_wake_late(); /* what was put before it could be known that we would be busy here */
@@ -582,7 +599,8 @@ static void background_attend(void)
 			while (drain_hot())
 				;
 			atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
-			sleep_for_events(NULL, &never);
+			deadline = trim_deadline();
+			sleep_for_events(NULL, &deadline);
 		} while (watch_count());
 		cease_to_attend();
 		role_drop();
@@ -593,7 +611,7 @@ static void background_attend(void)
 static bool background_wait(void)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int timeout = atomic_load(&poller.is_ticking) ? TICK_MS : -1;
+	int trim = memory_trim(), timeout = atomic_load(&poller.is_ticking) ? TICK_MS : trim;
 	int n = epoll_wait(poller.sockets, events, EVENTS_MAX, timeout);
 	bool has_any = false;
 	uint64_t count;
@@ -688,8 +706,10 @@ bool poller_init(void)
 	poller.background_kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (poller.epoll >= 0 && poller.sockets >= 0 && poller.kick >= 0 && poller.background_kick >= 0 &&
 	    epoll_add(poller.epoll, poller.kick, EPOLLIN, NULL) &&
-	    epoll_add(poller.sockets, poller.background_kick, EPOLLIN, NULL) && background_start())
+	    epoll_add(poller.sockets, poller.background_kick, EPOLLIN, NULL) && background_start()) {
+		memory_keep_large(trim_order);
 		return true;
+	}
 	poller_forget();
 	return false;
 }

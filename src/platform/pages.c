@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "platform/usercopy.h"
+
 /* What is at least as large begins where a huge page can, and the host is advised to use them: the first touch of a small
  * page costs many times as much as filling it. */
 enum { PAGES_HUGE = 2 * 1024 * 1024 };
@@ -100,6 +102,34 @@ void *pages_map_at(void *address, size_t bytes)
 		p = NULL;
 	}
 	return p;
+}
+
+/* One call for many pages; NOT_KNOWN by a host that is older than it. */
+enum populated { POPULATED, NOT_POPULATED, NOT_KNOWN };
+
+static enum populated pages_populate(void *address, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+	if (madvise(address, bytes, MADV_POPULATE_WRITE) == 0)
+		return POPULATED;
+	return errno == EINVAL ? NOT_KNOWN : NOT_POPULATED;
+#else
+	(void)address, (void)bytes;
+	return NOT_KNOWN;
+#endif
+}
+
+bool pages_are_writable(void *address, size_t bytes)
+{
+	enum { FEW = 16 };
+	enum populated populated = bytes > FEW * page_size() ? pages_populate(address, bytes) : NOT_KNOWN;
+
+	if (populated != NOT_KNOWN)
+		return populated == POPULATED;
+	for (size_t i = 0; i < bytes; i += page_size())
+		if (!user_writable((char *)address + i, 1))
+			return false;
+	return true;
 }
 
 void pages_unmap(void *address, size_t bytes)

@@ -36,6 +36,8 @@ static inline size_t page_round(size_t n)
 void *pages_map(size_t bytes);
 void *pages_map_filled(size_t bytes);
 void *pages_map_at(void *address, size_t bytes);
+/* Whether all of them can be written, which makes those that are not there. */
+bool pages_are_writable(void *address, size_t bytes);
 void pages_unmap(void *address, size_t bytes);
 
 #endif

@@ -2,10 +2,14 @@
 /* What a message carries, of every size: bytes inline, memory out of line, arrays of rights. */
 #include "family.h"
 
+#include <portunus/poll.h>
 #include <portunus/port.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "kernel/space.h"
+#include "platform/usercopy.h"
 
 /* A message with one item. */
 struct parcel {
@@ -17,6 +21,7 @@ struct parcel {
 	unsigned every;	   /* only each so-many-th, the others being null and dead; 0: each */
 	mach_port_t name;  /* what the receiver calls it */
 	unsigned long n_names;
+	unsigned char *memory; /* where what is out of line has arrived */
 };
 
 static size_t padded(size_t n)
@@ -108,6 +113,19 @@ static void check_bytes(const unsigned char *at, size_t n)
 			fail_msg("byte %zu of %zu is %u", i, n, at[i]);
 }
 
+enum { SPOILT = 0xee };
+
+/* What pads the last page says nothing of what was there before; and what the receiver leaves there nobody shall see. */
+static void check_padding_and_spoil(unsigned char *at, size_t n)
+{
+	size_t padded_to = (n + vm_page_size - 1) / vm_page_size * vm_page_size;
+
+	for (size_t i = n; i < padded_to; i++)
+		if (at[i])
+			fail_msg("byte %zu, behind the last of %zu, is %u", i, n, at[i]);
+	memset(at, SPOILT, padded_to);
+}
+
 static void check_rights(const unsigned char *at, struct parcel *p)
 {
 	for (unsigned long i = 0; i < p->number; i++) {
@@ -143,10 +161,13 @@ static void do_receive_parcel(void *arg)
 	at = (unsigned char *)(h + 1) + sizeof type;
 	if (!p->is_inline)
 		memcpy(&at, at, sizeof at);
+	p->memory = at;
 	if (p->type == MACH_MSG_TYPE_BYTE)
 		check_bytes(at, p->number);
 	else
 		check_rights(at, p);
+	if (!p->is_inline && p->type == MACH_MSG_TYPE_BYTE)
+		check_padding_and_spoil(at, bytes);
 	if (!p->is_inline && bytes)
 		expect_ok(vm_deallocate(here(), (vm_address_t)at, bytes));
 	free(h);
@@ -199,6 +220,106 @@ static void bytes_out_of_line_of_every_size(struct process *owner, struct proces
 			p.disposition = p.type;
 			pass(holder, owner, &p);
 		}
+}
+
+/* Each fits into what the one before has left. */
+static void memory_that_held_a_message_has_nothing_of_it(struct process *owner, struct process *holder)
+{
+	static const unsigned long sizes[] = { 5000000, 4999999, 2600000, 2500001, 140001, 140000,
+					       70001,	70000,	 60001,	  60000,   5001,   5000 };
+
+	for (int deallocate = 0; deallocate < 2; deallocate++)
+		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+			struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = sizes[i], .deallocate = deallocate };
+
+			p.disposition = p.type;
+			pass(holder, owner, &p);
+		}
+}
+
+/* What the receiver left in it. */
+static void do_is_there(long *n)
+{
+	unsigned char byte;
+
+	n[0] = user_read(&byte, (const void *)n[0], 1) && byte == SPOILT;
+}
+
+static void do_poll(long *n)
+{
+	n[0] = portunus_port_fd((mach_port_t)n[0]);
+}
+
+static void do_close(long *n)
+{
+	n[0] = close((int)n[0]);
+}
+
+/* Of a receiver that makes no more calls, be there somebody who polls or not. */
+static void memory_goes_back_to_the_host(struct process *owner, struct process *holder)
+{
+	for (int polls = 0; polls < 2; polls++) {
+		mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+		struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = 500000, .port = name };
+		long fd = polls ? ask(owner, do_poll, port) : -1;
+
+		p.disposition = p.type;
+		begin_at(holder, 1, do_send_parcel, &p, sizeof p);
+		p.port = port;
+		at(owner, do_receive_parcel, &p, sizeof p);
+		end_at(holder, 1, NULL, 0);
+		await(!ask(owner, do_is_there, (long)p.memory));
+		if (polls)
+			expect_eq(ask(owner, do_close, fd), 0);
+		end(owner, port, holder, name);
+	}
+}
+
+/* An owner who is stopped takes nothing: all but what the ring holds is still to come when one of the two dies. */
+static void begin_stream(struct process *owner, struct process *holder, mach_port_t name, unsigned long size)
+{
+	struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = size, .deallocate = size % 2, .port = name };
+
+	p.disposition = p.type;
+	kill(owner->pid, SIGSTOP);
+	at(holder, do_send_parcel, &p, sizeof p);
+}
+
+static const unsigned long cut_sizes[] = { 100000, 900000, 900001, 32000001 };
+enum { N_CUT_SIZES = sizeof cut_sizes / sizeof *cut_sizes };
+
+static void memory_is_cut_off_by_the_death_of_its_sender(void **state)
+{
+	(void)state;
+	for (int i = 0; i < N_CUT_SIZES; i++) {
+		struct process *owner = process_start(), *holder = process_start();
+		mach_port_t port = port_at(owner);
+
+		begin_stream(owner, holder, give_send_to(owner, port, holder), cut_sizes[i]);
+		process_kill(holder, SIGKILL);
+		kill(owner->pid, SIGCONT);
+		await(srights_at(owner, port) == 0);
+		expect_no_message_at(owner, port);
+		expect_ok(destroy_at(owner, port));
+		process_end(owner);
+		processes_forget();
+	}
+}
+
+static void memory_is_cut_off_by_the_death_of_its_receiver(void **state)
+{
+	(void)state;
+	for (int i = 0; i < N_CUT_SIZES; i++) {
+		struct process *owner = process_start(), *holder = process_start();
+		mach_port_t name = give_send_to(owner, port_at(owner), holder);
+
+		begin_stream(owner, holder, name, cut_sizes[i]);
+		process_kill(owner, SIGKILL);
+		await(type_at(holder, name) == MACH_PORT_TYPE_DEAD_NAME);
+		expect_ok(deallocate_at(holder, name));
+		process_end(holder);
+		processes_forget();
+	}
 }
 
 /* Hundreds that do not fit into the ring, to an owner who is not in a call. */
@@ -497,6 +618,10 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		pair_tests(bytes_inline_of_every_size),
 		pair_tests(bytes_out_of_line_of_every_size),
+		pair_tests(memory_that_held_a_message_has_nothing_of_it),
+		pair_tests(memory_goes_back_to_the_host),
+		family_test(memory_is_cut_off_by_the_death_of_its_sender),
+		family_test(memory_is_cut_off_by_the_death_of_its_receiver),
 		pair_tests(a_long_queue_holds_what_no_ring_holds),
 		pair_tests(arrays_of_send_rights),
 		pair_tests(arrays_of_rights_to_ports_of_the_receiver),

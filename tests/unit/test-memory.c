@@ -423,6 +423,204 @@ static void a_spoilt_spare_page_is_not_used(void **state)
 	memory_drop(&m);
 }
 
+/* ---- large regions */
+
+enum { LARGE = 1 << 20, HUGE = 2 << 20 };
+
+static unsigned n_trims_ordered;
+
+static void order_trim(void)
+{
+	n_trims_ordered++;
+}
+
+static void keep_large(void)
+{
+	n_trims_ordered = 0;
+	memory_keep_large(order_trim);
+}
+
+/* Nothing large is left. It takes a second. */
+static void await_trim(void)
+{
+	for (int tries = 0; memory_trim() >= 0; tries++) {
+		assert_true(tries < 10000);
+		usleep(1000);
+	}
+	memory_keep_large(NULL);
+}
+
+/* A region of a message that a program has written all over and freed. */
+static char *leave_large(size_t size)
+{
+	struct memory m = memory_to_fill(size);
+	char *p = memory_give(&m, alice);
+
+	assert_non_null(p);
+	memset(p, 7, size);
+	deallocate(p, size);
+	return p;
+}
+
+static void expect_zeros(const char *from, const char *to)
+{
+	for (; from < to; from++)
+		assert_int_equal(*from, 0);
+}
+
+static void huge_memory_begins_where_a_huge_page_can(void **state)
+{
+	static const size_t sizes[] = { HUGE, HUGE + 1, 3 * HUGE - 1, 9 * HUGE };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		char *p = allocate(alice, sizes[i]);
+		struct memory m = memory_to_fill(sizes[i]);
+
+		assert_int_equal((uintptr_t)p % HUGE, 0);
+		assert_int_equal((uintptr_t)m.address % HUGE, 0);
+		assert_true(is_mapped(p + sizes[i] - 1));
+		p[sizes[i] - 1] = 1;
+		memory_drop(&m);
+		deallocate(p, sizes[i]);
+		assert_false(is_mapped(p) || is_mapped(p + sizes[i] - 1));
+	}
+}
+
+static void a_large_region_is_not_kept_if_nobody_would_unmap_it(void **state)
+{
+	(void)state;
+	assert_false(is_mapped(leave_large(LARGE)));
+	assert_int_equal(memory_trim(), -1);
+}
+
+static void a_large_spare_region_is_free_and_nothing_in_it_is_seen(void **state)
+{
+	char *p, *q;
+	struct memory m;
+
+	(void)state;
+	keep_large();
+	p = leave_large(LARGE);
+	assert_true(is_mapped(p));
+	expect_not_owned(p, 1);
+	expect_invalid(p, LARGE, false);
+	q = allocate(alice, LARGE);
+	assert_ptr_not_equal(q, p);
+	deallocate(q, LARGE);
+
+	m = memory_new(LARGE - 5);
+	assert_ptr_equal(m.address, p);
+	expect_zeros(p, p + LARGE);
+	q = memory_give(&m, alice);
+	memset(q, 7, LARGE);
+	deallocate(q, LARGE);
+
+	m = memory_to_fill(LARGE - 5);
+	assert_ptr_equal(m.address, p);
+	expect_zeros(p + LARGE - 5, p + LARGE);
+	memory_drop(&m);
+	await_trim();
+}
+
+static void a_message_takes_the_smallest_large_region_that_fits(void **state)
+{
+	struct memory m, other;
+	char *p, *q;
+
+	(void)state;
+	keep_large();
+	m = memory_to_fill(LARGE);
+	p = m.address;
+	other = memory_to_fill(LARGE + pg(10));
+	q = other.address;
+	memory_drop(&m);
+	memory_drop(&other);
+	m = memory_to_fill(LARGE - pg(20));
+	assert_ptr_equal(m.address, p);
+	assert_false(is_mapped(p + LARGE - pg(20)) || is_mapped(p + LARGE - 1)); /* the rest is not kept */
+	other = memory_to_fill(pg(17));
+	assert_ptr_not_equal(other.address, q); /* nor is a large one cut to pieces */
+	memory_drop(&other);
+	memory_drop(&m);
+	await_trim();
+	assert_false(is_mapped(p) || is_mapped(q));
+}
+
+static void a_large_spare_region_goes_after_a_second(void **state)
+{
+	int left;
+	char *p;
+
+	(void)state;
+	keep_large();
+	p = leave_large(LARGE);
+	p = leave_large(LARGE);
+	assert_int_equal(n_trims_ordered, 1);
+	left = memory_trim();
+	assert_true(left > 0 && left <= 1000);
+	await_trim();
+	assert_false(is_mapped(p));
+	keep_large();
+	p = leave_large(LARGE);
+	assert_int_equal(n_trims_ordered, 1); /* asked for anew */
+	await_trim();
+	assert_false(is_mapped(p));
+}
+
+/* Never touched, so it costs nothing here. */
+static void large_spare_regions_have_a_bound(void **state)
+{
+	enum { N = 80, SIZE = 64 << 20 };
+	unsigned n_mapped = 0;
+	struct memory m[N];
+	char *p[N];
+
+	(void)state;
+	keep_large();
+	for (int i = 0; i < 3; i++) {
+		m[i] = memory_to_fill(SIZE);
+		p[i] = m[i].address;
+	}
+	for (int i = 0; i < 3; i++)
+		memory_drop(&m[i]);
+	assert_true(is_mapped(p[0]) && is_mapped(p[1]) && !is_mapped(p[2]));
+	await_trim();
+
+	keep_large();
+	for (int i = 0; i < N; i++) {
+		m[i] = memory_to_fill(pg(20));
+		p[i] = m[i].address;
+	}
+	for (int i = 0; i < N; i++)
+		memory_drop(&m[i]);
+	for (int i = 0; i < N; i++)
+		n_mapped += is_mapped(p[i]);
+	assert_int_equal(n_mapped, 64);
+	await_trim();
+}
+
+static void a_spoilt_large_region_is_not_used(void **state)
+{
+	struct memory m;
+	char *p;
+
+	(void)state;
+	keep_large();
+	p = leave_large(LARGE);
+	assert_int_equal(mprotect(p + pg(5), page_size(), PROT_READ), 0);
+	m = memory_to_fill(LARGE);
+	memset(m.address, 1, LARGE);
+	memory_drop(&m);
+
+	p = leave_large(LARGE);
+	assert_int_equal(munmap(p + pg(5), page_size()), 0);
+	m = memory_to_fill(LARGE);
+	memset(m.address, 1, LARGE);
+	memory_drop(&m);
+	await_trim();
+}
+
 static void the_end_of_a_task_frees_only_what_it_owns(void **state)
 {
 	char *a = allocate(alice, pg(1)), *b = allocate(bob, pg(1)), *moved = allocate(alice, pg(1));
@@ -567,6 +765,13 @@ int main(void)
 		TEST(kernel_made_memory_is_zero_and_given_or_dropped),
 		TEST(a_spare_page_is_free_and_comes_back_zero),
 		TEST(a_spoilt_spare_page_is_not_used),
+		TEST(huge_memory_begins_where_a_huge_page_can),
+		TEST(a_large_region_is_not_kept_if_nobody_would_unmap_it),
+		TEST(a_large_spare_region_is_free_and_nothing_in_it_is_seen),
+		TEST(a_message_takes_the_smallest_large_region_that_fits),
+		TEST(a_large_spare_region_goes_after_a_second),
+		TEST(large_spare_regions_have_a_bound),
+		TEST(a_spoilt_large_region_is_not_used),
 		TEST(the_end_of_a_task_frees_only_what_it_owns),
 		TEST(forgetting_leaves_the_pages_mapped),
 		TEST(a_stale_region_gives_way),
