@@ -388,6 +388,12 @@ bool link_is_behind_locked(const struct link *link)
 	return link->backlog_bytes > RING_SIZE;
 }
 
+void link_end_watching_locked(struct link *link)
+{
+	ring_end_watching(&link->ring);
+	link_flush_locked(link);
+}
+
 /* What the peer puts meanwhile has to be taken, or two that send to each other would wait for each other. A peer that takes
  * nothing for a while is left alone: it will say when there is room. */
 void link_help(struct link *link)
@@ -395,6 +401,9 @@ void link_help(struct link *link)
 	enum { PATIENCE = 20000 };
 	bool is_behind = true;
 
+	lock_take(&node.lock);
+	ring_begin_watching(&link->ring);
+	lock_drop(&node.lock);
 	for (unsigned turns = 0; is_behind && turns < PATIENCE; turns++) {
 		if (!ring_has_new_room(&link->ring)) {
 			if (ring_cpu(&link->ring) == cpu_current())
@@ -409,6 +418,9 @@ void link_help(struct link *link)
 		lock_drop(&node.lock);
 		poller_look(false);
 	}
+	lock_take(&node.lock);
+	link_end_watching_locked(link);
+	lock_drop(&node.lock);
 }
 
 /* The content of a frame that is too large for a ring goes into a descriptor of its own; -1: none to be had. */

@@ -60,6 +60,7 @@ struct link {
 	struct sparse adopted_exports, adopted_proxies; /* of ports that have moved: migrate.h */
 	uint32_t next_adopted;
 	bool is_draining; /* poller's: it is taking frames from this link */
+	bool is_watched;  /* poller's: it watches the ring for room */
 
 	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
 	size_t backlog_bytes;
@@ -111,6 +112,8 @@ bool link_is_behind_locked(const struct link *link);
 void link_help(struct link *link);
 /* Wakes the peers of all links in node.late. */
 void link_wake_late(void);
+/* After ring_begin_watching(): the peer is to tell of room again, if any is needed. */
+void link_end_watching_locked(struct link *link);
 /* Something may have made room. */
 void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */

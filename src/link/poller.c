@@ -54,6 +54,8 @@ static struct {
 	atomic_bool is_ticking;	  /* the background thread; only it makes this false */
 	struct list hot;	  /* link.hot_link, heard of last first; the holder's */
 	unsigned n_hot;
+	bool stays;	    /* the holder comes back after each turn, until he sleeps or leaves */
+	unsigned n_watched; /* hot links where he watches for room; his */
 
 	struct lock lock; /* guards what follows; rank REGISTRY */
 	struct list candidates;
@@ -146,8 +148,37 @@ static bool drain_link(struct link *link)
 	return has_any;
 }
 
+/* Who sends more than a ring holds goes on as soon as there is room. That a holder who stays finds out by himself. */
+static void watch_room(struct link *link)
+{
+	link->is_watched = true;
+	poller.n_watched++;
+	lock_take(&node.lock);
+	ring_begin_watching(&link->ring);
+	lock_drop(&node.lock);
+}
+
+static void unwatch_room(struct link *link)
+{
+	link->is_watched = false;
+	poller.n_watched--;
+	lock_take(&node.lock);
+	link_end_watching_locked(link);
+	lock_drop(&node.lock);
+}
+
+static void hot_unwatch_room(void)
+{
+	list_for_each(link, &poller.hot, struct link, hot_link)
+		if (link->is_watched)
+			unwatch_room(link);
+	assert(poller.n_watched == 0);
+}
+
 static void link_make_cold(struct link *link)
 {
+	if (link->is_watched)
+		unwatch_room(link);
 	list_unlink(&link->hot_link);
 	poller.n_hot--;
 	ring_set_asleep(&link->ring, true);
@@ -193,30 +224,39 @@ static void hot_set_attended(bool is_attended)
 		ring_set_attended(&link->ring, is_attended);
 }
 
+static bool link_is_late(struct link *link)
+{
+	return __builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0);
+}
+
 static bool hot_have_more(void)
 {
 	list_for_each(link, &poller.hot, struct link, hot_link)
-		if (ring_has_more(&link->ring) ||
-		    (__builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0) &&
-		     ring_has_new_room(&link->ring)))
+		if (ring_has_more(&link->ring) || (link_is_late(link) && ring_has_new_room(&link->ring)))
 			return true;
 	return false;
 }
 
 /* ---- taking in ---------------------------------------------------------------------------------------------------- */
 
+static void flush(struct link *link)
+{
+	lock_take(&node.lock);
+	link_flush_locked(link);
+	lock_drop(&node.lock);
+}
+
 static bool drain_hot(void)
 {
 	bool has_any = false;
 
 	list_for_each(link, &poller.hot, struct link, hot_link) {
+		if (link_is_late(link) && poller.stays && !link->is_watched)
+			watch_room(link);
 		if (ring_has_more(&link->ring))
 			has_any |= drain_link(link);
-		else if (__builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0)) {
-			lock_take(&node.lock);
-			link_flush_locked(link);
-			lock_drop(&node.lock);
-		}
+		else if (link_is_late(link))
+			flush(link);
 	}
 	if (has_any)
 		remote_settle();
@@ -253,11 +293,8 @@ static void service_doorbell(struct link *link)
 	if (link->state != LINK_LIVE)
 		return;
 	link_make_hot(link);
-	if (drain_link(link) || !atomic_load_explicit(&link->has_backlog, memory_order_relaxed))
-		return;
-	lock_take(&node.lock);
-	link_flush_locked(link);
-	lock_drop(&node.lock);
+	if (!drain_link(link) && link_is_late(link))
+		flush(link);
 }
 
 /* What epoll tells of a descriptor: the link, and which of its two it is. */
@@ -416,6 +453,8 @@ static void sleep_for_events(struct waiter *w, const struct deadline *deadline)
 
 	if (w && !waiter_change(w, WAITER_SPINNING, WAITER_POLLING))
 		return;
+	if (poller.n_watched)
+		hot_unwatch_room();
 	hot_set_asleep(true);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!hot_have_more()) {
@@ -438,6 +477,7 @@ static void sleep_for_events(struct waiter *w, const struct deadline *deadline)
 static void serve(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
 {
 	hot_set_attended(true);
+	poller.stays = true;
 	for (;;) {
 		while (drain_hot() && !waiter_has_ended(w))
 			;
@@ -447,6 +487,9 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 		if (spin(w, partner_cpu))
 			sleep_for_events(w, deadline);
 	}
+	poller.stays = false;
+	if (poller.n_watched)
+		hot_unwatch_room();
 	atomic_store_explicit(&poller.n_leaves, atomic_load_explicit(&poller.n_leaves, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }

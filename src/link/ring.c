@@ -129,6 +129,8 @@ bool ring_is_filling(struct ring *ring)
 /* P6 to P8. */
 static bool ring_wait_for_room(struct ring *ring, uint32_t size)
 {
+	if (ring->n_watchers)
+		return false;
 	atomic_store_explicit(&ring->own->is_full, 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!ring_has_room(ring, size))

@@ -26,6 +26,7 @@
  *                                                                P5 else sleep, not rung for: ring the doorbell
  *   take:  C1 sleep = next   C2 fence seq_cst   C3 tail (acquire)   C4 nothing there: sleep   C0 awake: sleep = 0, look
  *   room:  P6 is_full = 1  P7 fence  P8 head again            C5 head (release)  C6 fence  C7 is_full: ring the doorbell
+ *          (not P6 as long as somebody watches head; the last to stop that does P6 to P8)
  *   No lost wake: of two seq_cst fences one is first, so C3 sees P2 or P5 sees C1; C7 sees P6 or P8 sees C5. Leaving is
  *   as C1..C3 with is_attended = 0 for sleep. A doorbell that was rung is heard: what it ends is the sleep that it was rung
  *   for or a later one. So who sees at P5 a sleep that was rung for already, by a frame before, has nothing to do.
@@ -74,6 +75,7 @@ struct ring {
 	uint32_t head, told_head; /* of the other's: taken; published */
 	uint64_t n_sleeps;	  /* of this end */
 	uint64_t rung;		  /* the sleep of the other end for which its doorbell was rung last */
+	unsigned n_watchers;	       /* who look for room without being told; guarded by node.lock */
 };
 
 /* Makes the own memory; *memfd, sealed, is for the other end. False with errno: no memory or descriptor. */
@@ -82,12 +84,25 @@ bool ring_init(struct ring *ring, int *memfd);
 bool ring_join(struct ring *ring, int memfd);
 void ring_deinit(struct ring *ring);
 
-/* Puts a frame of @size bytes, at most RING_FRAME_MAX. False: no room; is_full is set, and the other end will ring. */
+/* Puts a frame of @size bytes, at most RING_FRAME_MAX. False: no room; is_full is set, and the other end will ring, unless somebody
+ * watches. */
 bool ring_put(struct ring *ring, const void *frame, uint32_t size);
 /* The same of a frame in two parts, of which the first has a size that is a multiple of 8; the second is padded to that. */
 bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size);
 /* What waits for something else than room has to look, too, or room that it does not need stays new. */
 void ring_look_for_room(struct ring *ring);
+/* As long as somebody watches, nobody needs to be told of room. Who stops watching puts what is left, or sets is_full so. */
+static inline void ring_begin_watching(struct ring *ring)
+{
+	ring->n_watchers++;
+	atomic_store_explicit(&ring->own->is_full, 0, memory_order_relaxed);
+}
+
+static inline void ring_end_watching(struct ring *ring)
+{
+	ring->n_watchers--;
+}
+
 /* The other end has taken something since we last looked. */
 static inline bool ring_has_new_room(const struct ring *ring)
 {
