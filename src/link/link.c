@@ -406,7 +406,7 @@ void link_help(struct link *link)
 	lock_drop(&node.lock);
 	for (unsigned turns = 0; is_behind && turns < PATIENCE; turns++) {
 		if (!ring_has_new_room(&link->ring)) {
-			if (ring_cpu(&link->ring) == cpu_current())
+			if (ring_taker_cpu(&link->ring) == cpu_current())
 				sched_yield();
 			cpu_relax();
 			continue;

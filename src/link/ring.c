@@ -11,6 +11,7 @@
 
 #include "link/frame.h"
 #include "platform/cpu.h"
+#include "platform/farcopy.h"
 
 #define RING_MAGIC   0x50724e75u /* "PrNu" */
 #define RING_VERSION 1u
@@ -19,6 +20,9 @@
 /* When a frame would reach the next page of the memory and all before it has been taken, it goes to the start instead: a link
  * with little under way keeps to one page, that of the fields. */
 enum { RING_PAGE = 4096 };
+
+/* So many bytes are worth a copy past the cache. */
+enum { RING_FAR = 4096 };
 
 _Static_assert(sizeof(struct ring_page) <= RING_DATA, "the fields come before the data");
 
@@ -60,6 +64,7 @@ bool ring_init(struct ring *ring, int *memfd)
 	ring->own->version = RING_VERSION;
 	ring->own->layout = MACH_MSG_USER_ALIGNMENT;
 	ring->own->size = RING_SIZE;
+	ring->own->head_cpu = ~0u;
 	return true;
 }
 
@@ -171,7 +176,9 @@ bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, con
 	}
 	at = data + ring->tail % RING_SIZE;
 	memcpy(at, head, head_size); /* P1 */
-	if (rest_size)
+	if (rest_size >= RING_FAR && ring_taker_cpu(ring) != cpu_current())
+		far_copy(at + head_size, rest, rest_size);
+	else if (rest_size)
 		memcpy(at + head_size, rest, rest_size);
 	ring->tail += size;
 	atomic_store_explicit(&ring->own->cpu, cpu_current(), memory_order_relaxed);
@@ -221,21 +228,24 @@ enum ring_taken ring_peek(struct ring *ring, struct frame *header, const unsigne
 	return RING_TAKEN;
 }
 
+static void ring_tell_head(struct ring *ring)
+{
+	ring->told_head = ring->head;
+	atomic_store_explicit(&ring->own->head_cpu, cpu_current(), memory_order_relaxed);
+	atomic_store_explicit(&ring->own->head, ring->head, memory_order_release); /* C5 */
+}
+
 void ring_advance(struct ring *ring, const struct frame *header)
 {
 	ring->head += header->size;
-	if (ring->head - ring->told_head >= RING_SIZE / 4) {
-		ring->told_head = ring->head;
-		atomic_store_explicit(&ring->own->head, ring->head, memory_order_release);
-	}
+	if (ring->head - ring->told_head >= RING_SIZE / 4)
+		ring_tell_head(ring);
 }
 
 bool ring_publish_head(struct ring *ring)
 {
-	if (ring->told_head != ring->head) {
-		ring->told_head = ring->head;
-		atomic_store_explicit(&ring->own->head, ring->head, memory_order_release); /* C5 */
-	}
+	if (ring->told_head != ring->head)
+		ring_tell_head(ring);
 	if (!ring->other)
 		return false;
 	atomic_thread_fence(memory_order_seq_cst);				  /* C6 */

@@ -12,6 +12,7 @@
  *       68      4  cpu       on which this end last put something
  *       72      4  is_full   1: something waits for room in this ring
  *      128      4  head      bytes ever taken out of the other's ring, mod 2^32
+ *      132      4  head_cpu  on which this end last took something; ~0: nothing yet
  *      192      8  sleep     not 0: whoever serves the links of this end sleeps, for that many times now, and wants its
  *                            doorbell rung for the first frame that comes
  *      256      4  is_attended   0: nobody serves the links of this end: urgent frames want a packet on the socket
@@ -59,7 +60,7 @@ struct ring_page {
 	uint32_t magic, version, layout, size;
 	_Alignas(64) atomic_uint tail;
 	atomic_uint cpu, is_full;
-	_Alignas(64) atomic_uint head;
+	_Alignas(64) atomic_uint head, head_cpu;
 	_Alignas(64) atomic_ullong sleep;
 	_Alignas(64) atomic_uint is_attended;
 };
@@ -146,7 +147,12 @@ static inline void ring_set_attended(struct ring *ring, bool is_attended)
 	atomic_store_explicit(&ring->own->is_attended, is_attended, memory_order_relaxed);
 }
 
-/* Where the other end last put something; ~0u: unknown. */
+/* Where the other end last took something, and where it last put something; ~0u: unknown. */
+static inline unsigned ring_taker_cpu(const struct ring *ring)
+{
+	return ring->other ? atomic_load_explicit(&ring->other->head_cpu, memory_order_relaxed) : ~0u;
+}
+
 static inline unsigned ring_cpu(const struct ring *ring)
 {
 	return ring->other ? atomic_load_explicit(&ring->other->cpu, memory_order_relaxed) : ~0u;
