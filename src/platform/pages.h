@@ -31,8 +31,9 @@ static inline size_t page_round(size_t n)
 }
 
 /* All sizes and addresses are whole pages; sizes are not 0. pages_map() is for pages that may never be touched; with
- * pages_map_filled() the caller says that it writes to all of them soon, so small ones are made in one step. Of 2 MiB and more
- * the host makes huge pages, at the first touch of each. NULL: no memory, and for pages_map_at() errno says why: EEXIST occupied, ENOMEM no memory, else an impossible address. */
+ * pages_map_filled() the caller says that it writes to all of them soon, so small ones are made in one step. Of 2 MiB and
+ * more the host makes huge pages, at the first touch of each. NULL: no memory, and for pages_map_at() errno says why: EEXIST
+ * occupied, ENOMEM no memory, else an impossible address. */
 void *pages_map(size_t bytes);
 void *pages_map_filled(size_t bytes);
 void *pages_map_at(void *address, size_t bytes);
