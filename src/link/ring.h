@@ -76,7 +76,7 @@ struct ring {
 	uint32_t head, told_head; /* of the other's: taken; published */
 	uint64_t n_sleeps;	  /* of this end */
 	uint64_t rung;		  /* the sleep of the other end for which its doorbell was rung last */
-	unsigned n_watchers;	       /* who look for room without being told; guarded by node.lock */
+	unsigned n_watchers;	  /* who look for room without being told; guarded by node.lock */
 };
 
 /* Makes the own memory; *memfd, sealed, is for the other end. False with errno: no memory or descriptor. */
