@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Ports between processes: the rows, and what the other processes do. */
+#include "carry.h"
 #include "clients.h"
 #include "idle.h"
 #include "lookup.h"
@@ -42,6 +43,7 @@ int peer_main(const char *name)
 #define BULK(text, w) \
 	CLIENTS_SIDE(text, .wire = &w, .placement = PLACE_ACROSS, .n_active = 1, .amount = 64 << 20, \
 		     .amount_quick = 1 << 20)
+#define CARRY(text, run) CARRY_SIDE(text, run, 64 << 20, 1 << 20)
 #define RIGHTS(text, w, n) \
 	CLIENTS_SIDE(text, .wire = &w, .placement = PLACE_ACROSS, .n_active = 1, .amount = n, .amount_quick = n / 10, \
 		     .per_amount = true)
@@ -86,6 +88,11 @@ const struct row process_rows[] = {
 	  BULK("mach_msg, deallocate", port_move), BULK(SEQPACKET " in chunks", socket_bulk) },
 	{ "process-copy", "64 MiB out of line copied, every page touched, as a rate", ROW_RATE, 1.3, ">= 1.3", 2, 0,
 	  BULK("mach_msg", port_copy), BULK(SEQPACKET " in chunks", socket_bulk) },
+
+	{ "process-carry-pages", "what giving away its pages and mapping them costs", ROW_RATE, 0, NULL, 2, 0,
+	  CARRY("unmap, seal, map, touch, unmap", carry_by_pages), BULK(SEQPACKET " in chunks", socket_bulk) },
+	{ "process-carry-copy", "what one copy of it costs", ROW_RATE, 0, NULL, 2, 0,
+	  CARRY("memcpy, touch", carry_by_copy), BULK(SEQPACKET " in chunks", socket_bulk) },
 
 	{ "process-crowd", "RPC while 1,000 other clients are idle / none is", ROW_TIME, 1.2, "<= 1.2", 1, 0,
 	  CROWD("1,001 clients", port_set), ONE_CPU("1 client", port_set) },
