@@ -28,7 +28,24 @@ void node_note(struct noted *noted)
 	do
 		noted->next = next;
 	while (!atomic_compare_exchange_weak(&node.noted, &next, noted));
-	atomic_store(&remote.is_unsettled, true);
+	atomic_store_explicit(&remote.is_unsettled, true,
+			      memory_order_release); /* this thread's own call will settle it */
+}
+
+/* Only who holds node.lock takes notes off the stack, so the one below the first stays there. is_unsettled is false first, so
+ * that it is true in the end when something is noted meanwhile. */
+void node_unnote_locked(struct noted *noted)
+{
+	struct noted *first = noted;
+
+	lock_assert_held(&node.lock);
+	if (!noted->is_listed || atomic_load(&node.noted) != noted)
+		return;
+	atomic_store(&remote.is_unsettled, false);
+	if (atomic_compare_exchange_strong(&node.noted, &first, noted->next))
+		atomic_store_explicit(&noted->is_listed, false, memory_order_release);
+	if (atomic_load(&node.noted))
+		atomic_store(&remote.is_unsettled, true);
 }
 
 static void node_settle(void)

@@ -62,3 +62,6 @@ struct noted {
 };
 
 void node_note(struct noted *noted);
+/* There is nothing to settle any more. Takes the note back if nothing was noted since; else it stays, for nothing. By who
+ * holds node.lock, and all locks under which it is noted. */
+void node_unnote_locked(struct noted *noted);

@@ -202,24 +202,6 @@ bool proxy_give_locked(struct proxy *x, const struct right *right)
 	return has_unit;
 }
 
-void proxy_use_locked(struct proxy *x, enum right_kind kind)
-{
-	struct port *port = x->port;
-
-	lock_take(&port->lock);
-	port->n_refs--;
-	if (kind == RIGHT_SEND) {
-		port->n_srights--;
-	} else {
-		port->n_sorights--;
-		x->told_onces--;
-	}
-	if (proxy_is_unsettled_locked(x))
-		node_note(&x->noted);
-	lock_drop(&port->lock);
-	proxy_leave_if_untold_locked(x);
-}
-
 /* Out of the table. The memory goes, unless it is noted. */
 static void proxy_leave_locked(struct proxy *x)
 {
@@ -230,6 +212,53 @@ static void proxy_leave_locked(struct proxy *x)
 		x->noted.is_condemned = true;
 	else
 		free(x);
+}
+
+/* Nothing is left here, nor does the owner believe so, and it need not wait for the end of the call: the port is not one that is
+ * moving, whose right to receive may be about to follow. The port's lock is held. */
+static bool proxy_may_end_locked(const struct proxy *x)
+{
+	const struct port *port = x->port;
+
+	return port->n_srights + port->n_sorights + x->told_sends + x->told_onces == 0 && !port->exports &&
+	       !x->forced && !x->relocation && !(x->index & INDEX_IS_ADOPTED) && !x->noted.is_listed;
+}
+
+static void proxy_finish_locked(struct proxy *x)
+{
+	struct port *port = x->port;
+
+	proxy_tell_end(x, 0, 0);
+	proxy_leave_locked(x);
+	port_unref(port);
+}
+
+/* Most often it is the right to answer, with which the proxy came; or a copy that was made for this message. */
+void proxy_use_locked(struct proxy *x, enum right_kind kind)
+{
+	struct port *port = x->port;
+	bool is_over;
+
+	lock_take(&port->lock);
+	port->n_refs--; /* not the last: there is ours */
+	if (kind == RIGHT_SEND) {
+		port->n_srights--;
+	} else {
+		port->n_sorights--;
+		x->told_onces--;
+	}
+	is_over = proxy_may_end_locked(x);
+	if (is_over)
+		port_end_proxy_locked(port);
+	else if (proxy_is_unsettled_locked(x))
+		node_note(&x->noted);
+	else
+		node_unnote_locked(&x->noted);
+	lock_drop(&port->lock);
+	if (is_over)
+		proxy_finish_locked(x);
+	else
+		proxy_leave_if_untold_locked(x);
 }
 
 void proxy_settle_counts_locked(struct proxy *x)
@@ -275,11 +304,8 @@ void proxy_settle_locked(struct proxy *x)
 	if (x->relocation)
 		return; /* noted again when it has arrived */
 	proxy_settle_counts_locked(x);
-	if (!proxy_end_if_unused_locked(port))
-		return;
-	proxy_tell_end(x, 0, 0);
-	proxy_leave_locked(x);
-	port_unref(port);
+	if (proxy_end_if_unused_locked(port))
+		proxy_finish_locked(x);
 }
 
 void proxy_mint_locked(struct proxy *x, enum right_kind kind)
