@@ -288,12 +288,15 @@ static void service_socket(struct link *link)
 		link_end(link);
 }
 
+/* What has come by a link that was hot is taken in at the next turn, as ever. */
 static void service_doorbell(struct link *link)
 {
+	bool was_hot = list_is_linked(&link->hot_link);
+
 	if (link->state != LINK_LIVE)
 		return;
 	link_make_hot(link);
-	if (!drain_link(link) && link_is_late(link))
+	if (!was_hot && !drain_link(link) && link_is_late(link))
 		flush(link);
 }
 
@@ -323,7 +326,7 @@ static void service_event(void *what)
 }
 
 /* Links may end while events of theirs are still to be looked at: they are kept until then. */
-static void service_all(const struct epoll_event *events, int n)
+static void service_several(const struct epoll_event *events, int n)
 {
 	struct link *links[EVENTS_MAX];
 
@@ -369,6 +372,17 @@ static int wait_events(struct epoll_event *events, const struct deadline *deadli
 		return (int)syscall(SYS_epoll_pwait, poller.epoll, events, EVENTS_MAX, deadline ? -1 : 0, NULL, 0);
 	left = time_left(deadline);
 	return (int)syscall(SYS_epoll_pwait2, poller.epoll, events, EVENTS_MAX, &left, NULL, 0);
+}
+
+/* Most often it is one doorbell, of a link that is hot: nothing ends by that. */
+static void service_all(const struct epoll_event *events, int n)
+{
+	void *what = events[0].data.ptr;
+
+	if (n == 1 && ((uintptr_t)what & EVENT_MARKS) == EVENT_DOORBELL && list_is_linked(&event_link(what)->hot_link))
+		service_doorbell(event_link(what));
+	else
+		service_several(events, n);
 }
 
 /* All that epoll knows of, without waiting. */
