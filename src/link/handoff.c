@@ -261,7 +261,7 @@ static void parked_release_locked(struct list *ready)
 	}
 }
 
-static void deliver(struct message *m)
+void handoff_deliver_at_once(struct message *m)
 {
 	if (m->is_request)
 		migrate_deliver_request(m);
@@ -275,7 +275,7 @@ static void deliver_all(struct list *ready)
 		return;
 	list_for_each(m, ready, struct message, port_link) {
 		list_unlink(&m->port_link);
-		deliver(m);
+		handoff_deliver_at_once(m);
 	}
 	migrate_go_on();
 }
@@ -384,7 +384,7 @@ void handoff_deliver(struct link *from, struct message *m, struct parked *parked
 	lock_take(&node.lock);
 	if (list_is_empty(&node.parked) && !parked) {
 		lock_drop(&node.lock);
-		deliver(m);
+		handoff_deliver_at_once(m);
 		return;
 	}
 	is_held_back = parked_is_held_back_locked(parked ? parked : &here);
@@ -399,7 +399,7 @@ void handoff_deliver(struct link *from, struct message *m, struct parked *parked
 	if (is_held_back)
 		return;
 	free(parked); /* its last ticket has met its offer meanwhile */
-	deliver(m);
+	handoff_deliver_at_once(m);
 }
 
 /* What twalk_r() collects: meetings that a predicate chooses. */

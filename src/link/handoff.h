@@ -30,6 +30,7 @@
 
 #include "kernel/right.h"
 #include "link/frame.h"
+#include "link/node.h"
 #include "platform/list.h"
 
 struct link;
@@ -75,6 +76,13 @@ bool handoff_claim_locked(struct link *from, const struct wire_ticket *ticket, e
 			  const struct place *place, struct parked **parked);
 /* A message from the peer: delivered if nothing holds it back. Takes it, and @parked (NULL: it waits for no ticket). */
 void handoff_deliver(struct link *from, struct message *m, struct parked *parked);
+/* No message waits for a ticket: one that waits for none cannot overtake any. As only the holder of the role takes messages in,
+ * it stays so until he goes on. */
+static inline bool handoff_is_idle_locked(void)
+{
+	return list_is_empty(&node.parked);
+}
+void handoff_deliver_at_once(struct message *m);
 /* It will not be delivered: nothing refers to it any more. */
 void handoff_discard(struct parked *parked);
 /* Whether a message from that node for @port waits. */

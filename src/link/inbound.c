@@ -59,6 +59,7 @@ struct arrival {
 	struct reader reader;
 	struct message *message;
 	struct parked *parked; /* NULL: no ticket is missing so far */
+	bool is_in_turn;       /* nothing that came before waits */
 };
 
 /* ---- rights ------------------------------------------------------------------------------------------------------- */
@@ -113,11 +114,10 @@ static bool read_right_locked(struct arrival *a, enum right_kind kind, const str
 	return true;
 }
 
-static bool read_reply(struct arrival *a)
+static bool read_reply_locked(struct arrival *a)
 {
 	struct place place = { a->message, PLACE_REPLY, 0 };
 	struct wire_right wire;
-	bool ok;
 
 	if (a->reader.left < sizeof wire)
 		return false;
@@ -126,10 +126,7 @@ static bool read_reply(struct arrival *a)
 	if (wire.kind != RIGHT_NONE && wire.kind != RIGHT_SEND && wire.kind != RIGHT_SEND_ONCE)
 		return false;
 	a->message->reply.kind = wire.kind;
-	lock_take(&node.lock);
-	ok = read_right_locked(a, wire.kind, &place);
-	lock_drop(&node.lock);
-	return ok && (wire.kind != RIGHT_NONE || !a->message->reply.port);
+	return read_right_locked(a, wire.kind, &place) && (wire.kind != RIGHT_NONE || !a->message->reply.port);
 }
 
 static bool read_rights(struct arrival *a, struct item *item)
@@ -277,12 +274,12 @@ static bool read_message(struct arrival *a, const struct frame_message *f)
 		m->fd = inbound_take_fd(a->from);
 	m->is_relayed = f->index & INDEX_IS_ADOPTED;
 	m->is_request = f->flags & MESSAGE_IS_REQUEST;
-	if (!read_reply(a) || !reader_read(&a->reader, m->image + sizeof m->header, f->body_size))
-		return false;
 	lock_take(&node.lock);
-	ok = take_dest_locked(a->from, f, m);
+	ok = read_reply_locked(a) && take_dest_locked(a->from, f, m);
+	a->is_in_turn = handoff_is_idle_locked();
 	lock_drop(&node.lock);
-	return ok && (!m->is_complex || read_body(a)) && a->reader.left == 0;
+	return ok && reader_read(&a->reader, m->image + sizeof m->header, f->body_size) &&
+	       (!m->is_complex || read_body(a)) && a->reader.left == 0;
 }
 
 /* A receive right inside is under way to the message's destination, as after a copyin. */
@@ -321,7 +318,10 @@ static const char *take_message(struct link *from, struct reader r)
 	is_complex = a.message->is_complex;
 	if (is_complex)
 		enter_transit(a.message);
-	handoff_deliver(from, a.message, a.parked);
+	if (a.is_in_turn && !a.parked)
+		handoff_deliver_at_once(a.message);
+	else
+		handoff_deliver(from, a.message, a.parked);
 	if (is_complex)
 		migrate_go_on(); /* a receive right may have arrived */
 	return NULL;
@@ -679,10 +679,14 @@ static bool take_next(struct link *link, const char **objection)
 
 static void after_taking(struct link *link, const char *objection)
 {
+	bool has_to_tell = ring_publish_head(&link->ring);
+
+	if (!objection && !has_to_tell && !atomic_load_explicit(&link->has_backlog, memory_order_relaxed))
+		return;
 	lock_take(&node.lock);
 	if (objection)
 		link_break_locked(link, objection);
-	if (ring_publish_head(&link->ring))
+	if (has_to_tell)
 		link_tell_room_locked(link);
 	if (!list_is_empty(&link->backlog))
 		link_flush_locked(link);

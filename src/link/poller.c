@@ -487,6 +487,14 @@ static void sleep_for_events(struct waiter *w, const struct deadline *deadline)
 		waiter_cancel(w, error == EINTR ? WAITER_INTERRUPTED : WAITER_TIMED_OUT);
 }
 
+/* By the holder, the only one who counts. */
+static void count_turn(void)
+{
+	uint32_t n = atomic_load_explicit(&poller.n_turns, memory_order_relaxed);
+
+	atomic_store_explicit(&poller.n_turns, n + 1, memory_order_release);
+}
+
 /* With the role, until the wait ends. */
 static void serve(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
 {
@@ -495,7 +503,7 @@ static void serve(struct waiter *w, const struct deadline *deadline, unsigned pa
 	for (;;) {
 		while (drain_hot() && !waiter_has_ended(w))
 			;
-		atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
+		count_turn();
 		if (waiter_has_ended(w))
 			break;
 		if (spin(w, partner_cpu))
@@ -556,7 +564,7 @@ static bool await(bool has_role, bool (*is_done)(void *what), void *what, unsign
 		if (drain_hot())
 			continue;
 		sleep_for_events(NULL, &soon);
-		atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
+		count_turn();
 	}
 	if (has_role)
 		role_drop();
@@ -655,7 +663,7 @@ static void background_attend(void)
 		do {
 			while (drain_hot())
 				;
-			atomic_fetch_add_explicit(&poller.n_turns, 1, memory_order_release);
+			count_turn();
 			deadline = trim_deadline();
 			sleep_for_events(NULL, &deadline);
 		} while (watch_count());
