@@ -9,7 +9,8 @@
 
 /* The name service: whoever offers something checks a name in, whoever wants it looks the name up. The names are kept by
  * the broker, portunusd(8). Upper and lower case are the same in them. A name is gone when the port dies that it stands
- * for, or the one that it is signed with; so a program that is gone leaves no names behind.
+ * for, or the one that it is signed with; so a program that is gone leaves no names behind. A broker that is killed takes no
+ * names with it: each program keeps a send right to what it has checked in, and tells the next broker as soon as there is one.
  *
  * In all calls server_port is name_server_port, or MACH_PORT_NULL, which means the same, or a right to a name server of the
  * caller's choice. Besides their own codes they return the errors of mach_msg and of MIG:

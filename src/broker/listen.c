@@ -92,7 +92,7 @@ static int lock_open(const char *path)
 /* ---- the socket */
 
 /* Removes the socket of a dead broker. */
-static enum listen_result clear_place(const struct sockaddr_un *address)
+static enum listen_result clear_place(const struct sockaddr_un *address, bool *was_dead)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
 	struct stat st;
@@ -107,7 +107,8 @@ static enum listen_result clear_place(const struct sockaddr_un *address)
 	if (error == ENOENT)
 		return LISTEN_OK;
 	if (error == ECONNREFUSED && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-		if (unlink(address->sun_path) == 0)
+		*was_dead = unlink(address->sun_path) == 0;
+		if (*was_dead)
 			return LISTEN_OK;
 		error = errno;
 	}
@@ -128,7 +129,7 @@ static bool socket_bind(int fd, const struct sockaddr_un *address, mode_t mode)
 
 static enum listen_result socket_open(struct listen_socket *s, mode_t mode)
 {
-	enum listen_result result = clear_place(&s->address);
+	enum listen_result result = clear_place(&s->address, &s->is_successor);
 
 	if (result)
 		return result;

@@ -18,8 +18,9 @@
 #include <sys/un.h>
 
 struct listen_socket {
-	int fd;	  /* listening; -1 when it has been given away */
-	int lock; /* holds LIFE */
+	int fd;		   /* listening; -1 when it has been given away */
+	int lock;	   /* holds LIFE */
+	bool is_successor; /* of a broker that was killed: its socket was there */
 	struct sockaddr_un address;
 };
 

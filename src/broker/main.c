@@ -23,6 +23,7 @@
 
 #define EXIT_USAGE  2
 #define MAX_OPTIONS 64
+#define PATIENCE_MS 500 /* programs look for a new broker every quarter of a second (client/registered.c) */
 
 const char *argp_program_version = "portunusd (Portunus) " PORTUNUS_VERSION;
 
@@ -224,9 +225,13 @@ static bool declare_services(const struct config *c)
 	return true;
 }
 
-static bool server_start(const struct config *c, sigset_t *ends, int *listen_fd)
+static bool server_start(const struct config *c, sigset_t *ends, int *listen_fd, bool is_successor)
 {
-	struct server_options o = { .max_names = c->max_names, .idle_seconds = c->idle_exit };
+	struct server_options o = {
+		.max_names = c->max_names,
+		.idle_seconds = c->idle_exit,
+		.patience_ms = is_successor ? PATIENCE_MS : 0,
+	};
 	kern_return_t kr = server_init(&o);
 	pthread_t thread;
 
@@ -260,13 +265,14 @@ static void tell_ready(const struct arguments *a, int ready)
 		close(BROKER_READY_FD);
 }
 
-static int serve(const struct config *c, const struct arguments *a, int *listen_fd, const char *where, int ready)
+static int serve(const struct config *c, const struct arguments *a, int *listen_fd, bool is_successor,
+		 const char *where, int ready)
 {
 	static sigset_t ends; /* outlives us: a thread waits for them */
 	kern_return_t kr;
 
 	block_ends(&ends);
-	if (!server_start(c, &ends, listen_fd))
+	if (!server_start(c, &ends, listen_fd, is_successor))
 		return EXIT_FAILURE;
 	log_line(LOG_INFO, "listening at %s", where);
 	tell_ready(a, ready);
@@ -288,7 +294,7 @@ static int serve_own(const struct config *c, const struct arguments *a)
 
 	switch (listen_open(&s, c->socket, c->mode, c->is_default)) {
 	case LISTEN_OK:
-		status = serve(c, a, &s.fd, c->socket, ready);
+		status = serve(c, a, &s.fd, s.is_successor, c->socket, ready);
 		listen_close(&s);
 		break;
 	case LISTEN_TAKEN:
@@ -316,7 +322,7 @@ int main(int argc, char **argv)
 	}
 	fd = manager_listen_fd();
 	if (fd >= 0) {
-		status = serve(&c, &a, &fd, "the manager's socket", -1);
+		status = serve(&c, &a, &fd, false, "the manager's socket", -1);
 	} else if (errno) {
 		log_line(LOG_ERR, "the manager's socket is not a listening SOCK_SEQPACKET socket of its own");
 		status = EXIT_FAILURE;

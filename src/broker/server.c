@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -16,9 +17,12 @@
 #include "broker_notify_server.h"
 #include "names.h"
 #include "netname_rpc_server.h"
+#include "platform/deadline.h"
 
 /* Larger than any request and reply of ours; a larger request still comes, and is refused. */
 #define MESSAGE_MAX 1024
+
+enum { WAITING_MAX = 256, WAITING_STEP_MS = 50 };
 
 /* Messages to the control port, which are nothing but a header. */
 enum word { WORD_STOP = 1, WORD_COUNT };
@@ -29,7 +33,26 @@ static struct server {
 	unsigned int idle_ms;
 	atomic_uint n_nodes;
 	bool is_stopping;
+	struct deadline patience; /* until then, what is not known may become so */
+	bool is_missing;	  /* by the last request something was looked up in vain that may */
+	struct request *waiting;  /* newest first */
+	unsigned int n_waiting;
 } server;
+
+/* One that is answered later. */
+struct request {
+	struct request *next;
+	union {
+		mach_msg_header_t header;
+		char bytes[MESSAGE_MAX];
+	};
+};
+
+static kern_return_t is_missing(kern_return_t kr)
+{
+	server.is_missing = true;
+	return kr;
+}
 
 /* ---- netname */
 
@@ -87,7 +110,7 @@ kern_return_t serve_netname_look_up(mach_port_t port, const_netname_name_t host,
 		return NETNAME_NO_SUCH_HOST;
 	e = names_find(&server.netnames, name);
 	if (!e)
-		return NETNAME_NOT_CHECKED_IN;
+		return is_missing(NETNAME_NOT_CHECKED_IN);
 	*port_id = e->port;
 	return NETNAME_SUCCESS;
 }
@@ -182,7 +205,7 @@ kern_return_t serve_bootstrap_look_up(mach_port_t port, const_name_t name, mach_
 		return KERN_INVALID_ARGUMENT;
 	e = names_find(&server.services, name);
 	if (!e)
-		return BOOTSTRAP_UNKNOWN_SERVICE;
+		return is_missing(BOOTSTRAP_UNKNOWN_SERVICE);
 	*service = e->port;
 	return BOOTSTRAP_SUCCESS;
 }
@@ -309,11 +332,68 @@ static boolean_t hear(const mach_msg_header_t *request, mach_msg_header_t *reply
 
 /* ---- serving */
 
+static boolean_t answer(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	server.is_missing = false;
+	return netname_server(request, reply) || bootstrap_server(request, reply);
+}
+
+/* False: there is no time to wait, no memory, or nobody to be answered. Takes the request's reply right. */
+static bool put_off(const mach_msg_header_t *request)
+{
+	struct request *r;
+
+	if (deadline_passed(&server.patience) || server.n_waiting == WAITING_MAX ||
+	    request->msgh_size > sizeof r->bytes)
+		return false;
+	r = malloc(sizeof *r);
+	if (!r)
+		return false;
+	memcpy(r->bytes, request, request->msgh_size);
+	r->next = server.waiting;
+	server.waiting = r;
+	server.n_waiting++;
+	return true;
+}
+
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	if (request->msgh_local_port == server.control)
 		return hear(request, reply) || notify_server(request, reply);
-	return netname_server(request, reply) || bootstrap_server(request, reply);
+	if (!answer(request, reply))
+		return FALSE;
+	if (server.is_missing && put_off(request))
+		((mig_reply_header_t *)reply)->RetCode = MIG_NO_REPLY;
+	return TRUE;
+}
+
+/* Who asked may have gone. */
+static void send_reply(mach_msg_header_t *reply)
+{
+	if (mach_msg(reply, MACH_SEND_MSG | MACH_SEND_TIMEOUT, reply->msgh_size, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL))
+		mach_port_deallocate(mach_task_self(), reply->msgh_remote_port);
+}
+
+/* Those for which what they ask about has come; when the time is over, all. */
+static void answer_waiting(void)
+{
+	struct request **at = &server.waiting, *r;
+	union {
+		mach_msg_header_t header;
+		char bytes[MESSAGE_MAX];
+	} reply;
+
+	while ((r = *at)) {
+		(void)answer(&r->header, &reply.header);
+		if (server.is_missing && !deadline_passed(&server.patience)) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		server.n_waiting--;
+		free(r);
+		send_reply(&reply.header);
+	}
 }
 
 static bool is_idle(void)
@@ -335,6 +415,10 @@ kern_return_t server_run(void)
 	mach_msg_return_t mr;
 
 	while (!server.is_stopping) {
+		if (server.waiting)
+			answer_waiting();
+		if (server.waiting && !await_message(WAITING_STEP_MS))
+			continue;
 		if (is_idle() && !await_message(server.idle_ms) && is_idle())
 			break;
 		mr = mach_msg_server_once(demux, MESSAGE_MAX, server.set);
@@ -363,6 +447,7 @@ kern_return_t server_init(const struct server_options *options)
 
 	memset(&server, 0, sizeof server);
 	server.idle_ms = options->idle_seconds * 1000;
+	server.patience = deadline_after_ms(options->patience_ms);
 	kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &server.set);
 	if (kr)
 		return kr;
@@ -385,6 +470,8 @@ no_control:
 
 void server_deinit(void)
 {
+	server.patience = deadline_after_ms(0);
+	answer_waiting();
 	names_deinit(&server.netnames);
 	names_deinit(&server.services);
 	mach_port_mod_refs(mach_task_self(), server.service, MACH_PORT_RIGHT_RECEIVE, -1);

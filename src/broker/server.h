@@ -14,7 +14,9 @@
 #include <mach/port.h>
 
 struct server_options {
-	unsigned int max_names;	   /* in each of the two tables */
+	unsigned int max_names; /* in each of the two tables */
+	unsigned int
+		patience_ms; /* so long those are waited for that were known to a broker before: see server_run() */
 	unsigned int idle_seconds; /* the server ends when no node has been there for so long; 0: it stays */
 };
 
@@ -27,7 +29,8 @@ mach_port_t server_service(void); /* the receive right; borrowed */
  *   KERN_NAME_EXISTS, KERN_RESOURCE_SHORTAGE */
 kern_return_t server_declare(const char *name);
 
-/* Serves until server_stop(), or until it has been idle. Returns KERN_SUCCESS then. */
+/* Serves until server_stop(), or until it has been idle. Returns KERN_SUCCESS then. In the beginning, for as long as its patience is,
+ * nobody is told that a name is not there: the answer waits until it is, or until the time is over. */
 kern_return_t server_run(void);
 void server_stop(void);			       /* any thread */
 void server_count_nodes(unsigned int n_nodes); /* any thread: so many are connected now */

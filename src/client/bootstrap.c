@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "client/registered.h"
 #include "client/rpc.h"
 #include "client/wellknown.h"
 
@@ -32,16 +33,30 @@ static mach_port_t server_or_default(mach_port_t bp)
 
 kern_return_t bootstrap_check_in(mach_port_t bp, const char *service_name, mach_port_t *sp)
 {
+	kern_return_t kr;
+
 	if (!fits(service_name) || !sp)
 		return KERN_INVALID_ARGUMENT;
-	return rpc_bootstrap_check_in(server_or_default(bp), service_name, sp);
+	bp = server_or_default(bp);
+	kr = rpc_bootstrap_check_in(bp, service_name, sp);
+	if (kr == KERN_SUCCESS)
+		registered_note(REGISTERED_SERVICE, bp, service_name, MACH_PORT_NULL, *sp, MACH_MSG_TYPE_MAKE_SEND);
+	return kr;
 }
 
 kern_return_t bootstrap_register(mach_port_t bp, const char *service_name, mach_port_t sp)
 {
+	kern_return_t kr;
+
 	if (!fits(service_name))
 		return KERN_INVALID_ARGUMENT;
-	return rpc_bootstrap_register(server_or_default(bp), service_name, sp);
+	bp = server_or_default(bp);
+	kr = rpc_bootstrap_register(bp, service_name, sp);
+	if (kr == KERN_SUCCESS && sp == MACH_PORT_NULL)
+		registered_forget(REGISTERED_SERVICE, bp, service_name);
+	else if (kr == KERN_SUCCESS)
+		registered_note(REGISTERED_SERVICE, bp, service_name, MACH_PORT_NULL, sp, MACH_MSG_TYPE_COPY_SEND);
+	return kr;
 }
 
 kern_return_t bootstrap_look_up(mach_port_t bp, const char *service_name, mach_port_t *sp)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <servers/netname.h>
 
+#include <mach/message.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "client/registered.h"
 #include "client/rpc.h"
 #include "client/wellknown.h"
 
@@ -27,9 +29,15 @@ static mach_port_t server_or_default(mach_port_t server)
 kern_return_t netname_check_in(mach_port_t server_port, const char *port_name, mach_port_t signature,
 			       mach_port_t port_id)
 {
+	kern_return_t kr;
+
 	if (!fits(port_name))
 		return KERN_INVALID_ARGUMENT;
-	return rpc_netname_check_in(server_or_default(server_port), port_name, signature, port_id);
+	server_port = server_or_default(server_port);
+	kr = rpc_netname_check_in(server_port, port_name, signature, port_id);
+	if (kr == KERN_SUCCESS)
+		registered_note(REGISTERED_NAME, server_port, port_name, signature, port_id, MACH_MSG_TYPE_COPY_SEND);
+	return kr;
 }
 
 kern_return_t netname_look_up(mach_port_t server_port, const char *host_name, const char *port_name,
@@ -42,9 +50,15 @@ kern_return_t netname_look_up(mach_port_t server_port, const char *host_name, co
 
 kern_return_t netname_check_out(mach_port_t server_port, const char *port_name, mach_port_t signature)
 {
+	kern_return_t kr;
+
 	if (!fits(port_name))
 		return KERN_INVALID_ARGUMENT;
-	return rpc_netname_check_out(server_or_default(server_port), port_name, signature);
+	server_port = server_or_default(server_port);
+	kr = rpc_netname_check_out(server_port, port_name, signature);
+	if (kr == KERN_SUCCESS)
+		registered_forget(REGISTERED_NAME, server_port, port_name);
+	return kr;
 }
 
 kern_return_t netname_version(mach_port_t server_port, netname_name_t version)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "client/registered.h"
 #include "client/target.h"
 #include "kernel/name.h"
 #include "kernel/task.h"
@@ -37,12 +38,26 @@ mach_port_t wellknown_keep(mach_port_t name)
 	return name;
 }
 
-mach_port_t wellknown_broker(void)
+static mach_port_t broker(bool may_start)
 {
 	mach_port_name_t name;
 	struct right right;
+	unsigned number;
 
-	if (!link_broker_right(&right) || result_copyout(thread_self(), &right, &name))
+	if (!link_broker_right(&right, may_start, &number) || result_copyout(thread_self(), &right, &name))
 		return MACH_PORT_NULL;
-	return MACH_PORT_VALID(name) ? name : MACH_PORT_NULL;
+	if (!MACH_PORT_VALID(name))
+		return MACH_PORT_NULL;
+	registered_renew(name, number);
+	return name;
+}
+
+mach_port_t wellknown_broker(void)
+{
+	return broker(true);
+}
+
+mach_port_t wellknown_broker_that_runs(void)
+{
+	return broker(false);
 }

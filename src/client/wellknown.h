@@ -13,5 +13,7 @@ mach_port_t wellknown_keep(mach_port_t name);
 
 /* The broker's service port, with one reference of the caller's. MACH_PORT_NULL: there is no broker, or no memory. */
 mach_port_t wellknown_broker(void);
+/* The same, but none is started. */
+mach_port_t wellknown_broker_that_runs(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ static struct {
 	pthread_mutex_t mutex; /* guards the rest */
 	struct link *link;     /* one reference; NULL: none yet */
 	struct right service;  /* naked, so that the proxy stays */
+	unsigned number;       /* of links there have been */
+	_Atomic(void (*)(void)) lost;
 } broker = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 void link_forget_broker(void)
@@ -54,9 +57,9 @@ static void broker_let_go(void)
 	right_destroy(&broker.service);
 }
 
-static bool broker_try(void)
+static bool broker_try(bool may_start)
 {
-	int fd = broker_connect();
+	int fd = broker_connect(may_start);
 	struct link *link;
 
 	if (fd < 0)
@@ -74,39 +77,67 @@ static bool broker_try(void)
 	lock_drop(&node.lock);
 	broker.link = link;
 	(void)poller_begin(link, is_greeted, POLLER_PATIENCE_MS);
-	if (link_state(link) == LINK_LIVE)
+	if (link_state(link) == LINK_LIVE) {
+		broker.number++;
 		return true;
+	}
 	broker_let_go();
 	errno = ECONNREFUSED;
 	return false;
 }
 
-static bool broker_find(void)
+static bool broker_find(bool may_start)
 {
 	if (broker.link && link_state(broker.link) == LINK_LIVE)
 		return true;
 	broker_let_go();
 	for (int i = 0; i < ATTEMPTS; i++)
-		if (broker_try() || errno != ECONNREFUSED)
+		if (broker_try(may_start) || errno != ECONNREFUSED)
 			break;
 	return broker.link != NULL;
 }
 
-bool link_broker_right(struct right *right)
+bool link_broker_right(struct right *right, bool may_start, unsigned *number)
 {
 	bool has_broker;
 
 	(void)thread_self(); /* whoever started this process is joined first */
 	pthread_mutex_lock(&broker.mutex);
-	has_broker = broker_find();
+	has_broker = broker_find(may_start);
 	if (has_broker) {
 		*right = broker.service;
+		*number = broker.number;
 		lock_take(&right->port->lock);
 		port_copy_send_locked(right->port);
 		lock_drop(&right->port->lock);
 	}
 	pthread_mutex_unlock(&broker.mutex);
 	return has_broker;
+}
+
+bool link_is_broker(const struct port *service)
+{
+	bool is_so;
+
+	pthread_mutex_lock(&broker.mutex);
+	is_so = broker.link && broker.service.port == service;
+	pthread_mutex_unlock(&broker.mutex);
+	return is_so;
+}
+
+bool link_has_broker(void)
+{
+	bool is_live;
+
+	pthread_mutex_lock(&broker.mutex);
+	is_live = broker.link && link_state(broker.link) == LINK_LIVE;
+	pthread_mutex_unlock(&broker.mutex);
+	return is_live;
+}
+
+void link_on_broker_end(void (*lost)(void))
+{
+	atomic_store(&broker.lost, lost);
 }
 
 /* ---- the broker's end --------------------------------------------------------------------------------------------- */
@@ -165,6 +196,10 @@ static void server_accept_all(int listen_fd)
 
 void link_note_end(const struct link *link)
 {
+	void (*lost)(void) = atomic_load(&broker.lost);
+
+	if (link->role == LINK_TO_BROKER && lost)
+		lost();
 	if (link->role != LINK_TO_CLIENT)
 		return;
 	server.n_nodes--;

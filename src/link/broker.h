@@ -10,9 +10,16 @@
 /* ---- the node's end */
 
 /* A naked send right to the broker's service port. Connects by broker_connect() (rendezvous.h) when it is first called, and
- * again after the broker has gone. False: there is no broker, or no memory. */
+ * again after the broker has gone; @may_start: starts one where none listens. @number counts the links to brokers, from 1.
+ * False: there is no broker, or no memory. */
 struct right;
-bool link_broker_right(struct right *right);
+bool link_broker_right(struct right *right, bool may_start, unsigned *number);
+/* Whether it is this, and whether there is a link to it. */
+struct port;
+bool link_is_broker(const struct port *service);
+bool link_has_broker(void);
+/* Calls @lost when a link to the broker has ended; with no lock held, by whoever takes in what comes. */
+void link_on_broker_end(void (*lost)(void));
 
 /* ---- the broker's end */
 

@@ -259,7 +259,7 @@ static int connect_if_believed(const char *path, bool is_default)
 	return connect_to(path);
 }
 
-int broker_connect(void)
+int broker_connect(bool is_wanted)
 {
 	char path[BROKER_PATH_MAX];
 	bool is_default;
@@ -268,7 +268,7 @@ int broker_connect(void)
 	if (!broker_path(path, &is_default))
 		return -1;
 	fd = connect_if_believed(path, is_default);
-	if (fd >= 0 || !nobody_listens() || !may_start())
+	if (fd >= 0 || !nobody_listens() || !is_wanted || !may_start())
 		return fd;
 	if (!start(path))
 		return -1;

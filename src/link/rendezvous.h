@@ -26,11 +26,12 @@
 #define BROKER_TIMEOUT_MS    10000 /* for a broker to listen, and for one that listens to take the connection */
 #define BROKER_DIRECTORY_OWN 0700
 
-/* A connected, close-on-exec SOCK_SEQPACKET socket for the caller to close, or -1 with errno. Threads: any.
+/* @may_start: where nobody listens a broker may be started.
+ * A connected, close-on-exec SOCK_SEQPACKET socket for the caller to close, or -1 with errno. Threads: any.
  *   ENOENT, ECONNREFUSED   nobody listens, and none was or could be started     ETIMEDOUT   nor listened in time
  *   EPERM   the directory is not the user's alone      ENAMETOOLONG, EINVAL   of the path
  *   and those of socket(), connect(), pipe2(), clone() */
-int broker_connect(void);
+int broker_connect(bool may_start);
 
 /* The path by the table above. @is_default: not by PORTUNUS_BROKER. False with errno ENAMETOOLONG or EINVAL. */
 bool broker_path(char path[static BROKER_PATH_MAX], bool *is_default);

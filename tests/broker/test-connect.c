@@ -113,7 +113,7 @@ static void a_broker_is_started_and_leaves_no_trace_in_its_starter(void **state)
 	sigaddset(&some, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &some, NULL);
 	signal(SIGUSR2, SIG_IGN);
-	fd = broker_connect();
+	fd = broker_connect(true);
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	read_report(text, sizeof text);
@@ -140,7 +140,7 @@ static void the_program_hears_of_no_child(void **state)
 
 	(void)state;
 	signal(SIGCHLD, child_ended);
-	fd = broker_connect();
+	fd = broker_connect(true);
 	assert_true(fd >= 0);
 	signal(SIGCHLD, SIG_DFL);
 	assert_int_equal(n_children, 0);
@@ -154,7 +154,7 @@ static void where_one_listens_none_is_started(void **state)
 	int listening = listen_plainly(in_place("broker")), fd;
 
 	(void)state;
-	fd = broker_connect();
+	fd = broker_connect(true);
 	assert_true(fd >= 0);
 	assert_int_equal(access(in_place("report"), F_OK), -1);
 	close(fd);
@@ -168,7 +168,7 @@ static void a_socket_that_nobody_listens_on_is_as_none(void **state)
 	(void)state;
 	close(listen_plainly(in_place("broker")));
 	fake("fails");
-	fd = broker_connect();
+	fd = broker_connect(true);
 	assert_int_equal(fd, -1);
 	assert_int_equal(errno, ECONNREFUSED);
 }
@@ -177,7 +177,7 @@ static void autostart_can_be_forbidden(void **state)
 {
 	(void)state;
 	setenv("PORTUNUS_AUTOSTART", "0", 1);
-	assert_int_equal(broker_connect(), -1);
+	assert_int_equal(broker_connect(true), -1);
 	assert_int_equal(errno, ENOENT);
 	assert_int_equal(access(in_place("report"), F_OK), -1);
 }
@@ -186,10 +186,10 @@ static void one_that_cannot_start_is_told(void **state)
 {
 	(void)state;
 	fake("fails");
-	assert_int_equal(broker_connect(), -1);
+	assert_int_equal(broker_connect(true), -1);
 	assert_int_equal(errno, ENOENT);
 	setenv("PORTUNUS_BROKER_PROGRAM", "/nonexistent", 1);
-	assert_int_equal(broker_connect(), -1);
+	assert_int_equal(broker_connect(true), -1);
 	assert_int_equal(errno, ENOENT);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
 }
@@ -205,7 +205,7 @@ static void standard_streams_may_be_closed(void **state)
 		saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
 		close(i);
 	}
-	fd = broker_connect();
+	fd = broker_connect(true);
 	if (fd >= 0)
 		close(fd);
 	for (int i = 0; i < 3; i++) {
@@ -310,9 +310,9 @@ static void what_listens_in_an_open_directory_is_not_believed(void **state)
 	assert_int_equal(mkdir(in_place("portunus"), 0700), 0);
 	listening = listen_plainly(in_place("portunus/broker"));
 	assert_true(listening >= 0);
-	close(broker_connect());
+	close(broker_connect(true));
 	assert_int_equal(chmod(in_place("portunus"), 0755), 0);
-	error = broker_connect() < 0 ? errno : 0;
+	error = broker_connect(true) < 0 ? errno : 0;
 	close(listening);
 	return_to_root();
 	assert_int_equal(error, EPERM);
