@@ -16,13 +16,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { ROUNDS_MAX = 101 };
+enum { ROUNDS_MAX = 101, FIGURES_MAX = 48 };
 
 struct side {
 	const char *what;			  /* a few words for the table; NULL ends nothing, means no such side */
 	void *(*open)(const void *arg);		  /* builds what all runs share; may be NULL */
 	double (*run)(void *context, uint64_t n); /* n operations: the seconds that they took */
 	void (*close)(void *context);		  /* may be NULL */
+	void (*figures)(void *context, double *out); /* what else there is to say of the last run; may be NULL */
 	const void *arg;
 };
 
@@ -93,6 +94,9 @@ void pin(unsigned i);	       /* the calling thread, to the i-th usable CPU */
 void pin_to_first(unsigned n); /* the calling thread, to any of the first n */
 void unpin(void);	       /* the calling thread, to where the program was started */
 void place(enum placement placement, unsigned pair, bool server); /* the calling thread */
+double median(const double *values, unsigned n);		  /* at most ROUNDS_MAX */
+double least(const double *values, unsigned n);			  /* at least one */
+double greatest(const double *values, unsigned n);
 uint64_t draw(_Atomic uint64_t *left); /* takes a chunk of the operations that are left: how many, 0 if none are */
 void files_raise(void);		       /* as many open files as the system allows */
 size_t resident(void);		       /* bytes of memory this process really has */

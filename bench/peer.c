@@ -107,15 +107,17 @@ static void launch_with(struct peer *p, const char *role, const int *fds, launch
 
 void peer_start(struct peer *p, const char *role, const int *fds, launcher *launch, const void *arg)
 {
-	int ends[2], all[PEER_FDS_MAX + 2] = { -1, -1, -1, -1 };
+	int ends[2], all[PEER_FDS_MAX + 2];
+	unsigned n = 0;
 
 	watch_children();
 	unpin(); /* a process may run where its parent might when it was born */
 	fflush(NULL);
 	need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-	all[0] = ends[1];
-	for (unsigned i = 0; i < PEER_FDS_MAX && fds && fds[i] >= 0; i++)
-		all[i + 1] = fds[i];
+	all[n++] = ends[1];
+	while (n <= PEER_FDS_MAX && fds && *fds >= 0)
+		all[n++] = *fds++;
+	all[n] = -1;
 	launch_with(p, role, all, launch, arg);
 	close(ends[1]);
 	p->control = ends[0];

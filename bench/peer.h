@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 /* Where a peer finds its descriptors. */
-enum { PEER_CONTROL = 3, PEER_FIRST = 4, PEER_FDS_MAX = 2 };
+enum { PEER_CONTROL = 3, PEER_FIRST = 4, PEER_FDS_MAX = 3 };
 
 struct peer {
 	pid_t pid;

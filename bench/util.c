@@ -94,6 +94,40 @@ void place(enum placement placement, unsigned pair, bool server)
 	}
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(const double *values, unsigned n)
+{
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, values, n * sizeof *values);
+	qsort(sorted, n, sizeof *sorted, compare);
+	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+double least(const double *values, unsigned n)
+{
+	double found = values[0];
+
+	for (unsigned i = 1; i < n; i++)
+		found = values[i] < found ? values[i] : found;
+	return found;
+}
+
+double greatest(const double *values, unsigned n)
+{
+	double found = values[0];
+
+	for (unsigned i = 1; i < n; i++)
+		found = values[i] > found ? values[i] : found;
+	return found;
+}
+
 uint64_t draw(_Atomic uint64_t *left)
 {
 	enum { CHUNK = 64 };
