@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+/* A new command: a line in each of these two lists, its file in meson.build, and its section in man/portunus.1.scd. */
+extern const struct command completion_command, run_command;
+
+const struct command *const commands[] = {
+	&run_command,
+	&completion_command,
+	NULL,
+};
