@@ -2,10 +2,8 @@
 #include "command.h"
 
 /* A new command: a line in each of these two lists, its file in meson.build, and its section in man/portunus.1.scd. */
-extern const struct command completion_command, run_command;
+extern const struct command completion_command, recv_command, run_command, send_command;
 
 const struct command *const commands[] = {
-	&run_command,
-	&completion_command,
-	NULL,
+	&send_command, &recv_command, &run_command, &completion_command, NULL,
 };

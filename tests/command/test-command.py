@@ -3,6 +3,7 @@
 """test-command.py PORTUNUS PORTUNUSD VERSION: the command as such: its words, its errors, its output, and `run`."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -29,8 +30,7 @@ def test_wrong_commands(w):
 
 
 def options_of(w, command):
-    words = w.run(command, "--help").out.replace(",", " ").replace("[=", "=").replace("=", " ").split()
-    return {word for word in words if word.startswith("--") and len(word) > 2}
+    return set(re.findall(r"^ +(?:-., )?(--[a-z-]+)", w.run(command, "--help").out, re.MULTILINE))
 
 
 def completed(shell_script, line):
