@@ -15,12 +15,17 @@
 
 #include "bootstrap_rpc_server.h"
 #include "broker_notify_server.h"
+#include "client/server.h"
 #include "names.h"
 #include "netname_rpc_server.h"
+#include "nodes.h"
 #include "platform/deadline.h"
 
 /* Larger than any request and reply of ours; a larger request still comes, and is refused. */
-#define MESSAGE_MAX 1024
+#define MESSAGE_MAX 4096
+
+/* Who asks, for nodes.h. */
+#define TRAILER (MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER))
 
 enum { WAITING_MAX = 256, WAITING_STEP_MS = 50 };
 
@@ -335,7 +340,7 @@ static boolean_t hear(const mach_msg_header_t *request, mach_msg_header_t *reply
 static boolean_t answer(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	server.is_missing = false;
-	return netname_server(request, reply) || bootstrap_server(request, reply);
+	return netname_server(request, reply) || bootstrap_server(request, reply) || nodes_demux(request, reply);
 }
 
 /* False: there is no time to wait, no memory, or nobody to be answered. Takes the request's reply right. */
@@ -421,7 +426,7 @@ kern_return_t server_run(void)
 			continue;
 		if (is_idle() && !await_message(server.idle_ms) && is_idle())
 			break;
-		mr = mach_msg_server_once(demux, MESSAGE_MAX, server.set);
+		mr = server_once(demux, MESSAGE_MAX, server.set, TRAILER);
 		/* A reply that cannot be delivered is the affair of who asked. */
 		if (mr == MACH_RCV_INVALID_NAME || mr == MACH_RCV_PORT_DIED || mr == KERN_RESOURCE_SHORTAGE)
 			return mr;
@@ -459,6 +464,7 @@ kern_return_t server_init(const struct server_options *options)
 		goto no_service;
 	names_init(&server.netnames, NAMES_ANY_CASE, options->max_names, server.control);
 	names_init(&server.services, NAMES_EXACT, options->max_names, server.control);
+	nodes_init(&server.netnames, &server.services);
 	return KERN_SUCCESS;
 
 no_service:

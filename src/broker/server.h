@@ -4,7 +4,7 @@
 
 /* The broker as a Mach server: one thread on one port set, which has two members.
  *
- *   service   what nodes have a right to: netname (1040) and bootstrap (400)
+ *   service   what nodes have a right to: netname (1040), bootstrap (400), and nodes (5400: nodes.h)
  *   control   what nobody else has a right to: the kernel's notifications, and the words below
  *
  * What looks like a notification but comes to the service port is a stranger's, and refused. There is one server in a

@@ -40,13 +40,17 @@ static mach_msg_return_t send_attempt(struct thread *thread, mach_msg_header_t *
 {
 	struct message *m;
 	mach_msg_return_t r;
+	uint64_t bytes;
 
 	r = copyin(thread->task->space, msg, size, option & MACH_SEND_CANCEL, notify, &m);
 	if (r)
 		return r;
+	bytes = message_bytes(m);
 	r = send(thread, m, option, deadline, notify);
-	if (r == MACH_MSG_SUCCESS || r == MACH_SEND_WILL_NOTIFY)
+	if (r == MACH_MSG_SUCCESS || r == MACH_SEND_WILL_NOTIFY) {
+		traffic_note_sent(&thread->traffic, bytes);
 		return r;
+	}
 	return copyout_back(thread->task, m, msg, r);
 }
 
@@ -84,6 +88,7 @@ static mach_msg_return_t receive_attempt(struct thread *thread, mach_msg_header_
 		return MACH_RCV_INVALID_DATA;
 	if (r)
 		return r;
+	traffic_note_received(&thread->traffic, message_bytes(m));
 	if (m->size > limits.max_size)
 		return copyout_header(m, msg, size, MACH_RCV_TOO_LARGE);
 	return copyout(thread->task, m, msg, option, notify);

@@ -3,6 +3,8 @@
  *
  * Two buffers take turns. The reply to the last request lies in one when the next request comes into the same one, so
  * after a combined step the two change places. A request that is too large stays in the queue while its buffer grows. */
+#include "client/server.h"
+
 #include <mach.h>
 
 #include <pthread.h>
@@ -278,7 +280,12 @@ mach_msg_return_t mach_msg_server(demux_fn demux, mach_msg_size_t max_size, mach
 
 mach_msg_return_t mach_msg_server_once(demux_fn demux, mach_msg_size_t max_size, mach_port_t rcv_name)
 {
-	struct server s = { .demux = demux, .rcv_name = rcv_name };
+	return server_once(demux, max_size, rcv_name, MACH_MSG_OPTION_NONE);
+}
+
+mach_msg_return_t server_once(demux_fn demux, mach_msg_size_t max_size, mach_port_t rcv_name, mach_msg_option_t trailer)
+{
+	struct server s = { .demux = demux, .rcv_name = rcv_name, .option = trailer };
 
 	return serve(&s, max_size, TRUE);
 }

@@ -7,6 +7,7 @@
 
 #include "client/mig.h"
 #include "client/target.h"
+#include "inspect/serve.h"
 #include "kernel/kernel.h"
 #include "kernel/memory.h"
 #include "kernel/name.h"
@@ -30,6 +31,7 @@ __attribute__((constructor)) static void task_set_hooks(void)
 		.watch_begins = poller_attend_always,
 		.thread_leaves = mig_reply_port_forget,
 		.process_ends = process_end,
+		.serve_node = inspect_serve,
 	};
 
 	kernel_set_hooks(&hooks);

@@ -21,7 +21,7 @@
 static struct {
 	pthread_mutex_t mutex; /* of the first use */
 	_Atomic(struct task *) root;
-	struct object host;
+	struct object host, node;
 	pthread_key_t thread_key;
 	bool has_key;
 	struct kernel_hooks hooks;
@@ -56,6 +56,14 @@ void kernel_tell_watch_begins(void)
 {
 	if (kernel.hooks.watch_begins)
 		kernel.hooks.watch_begins();
+}
+
+bool kernel_serve_node(struct message *m)
+{
+	if (m->dest.port != kernel.node.port || !kernel.hooks.serve_node)
+		return false;
+	kernel.hooks.serve_node(m);
+	return true;
 }
 
 static void kernel_thread_ends(void *thread)
@@ -116,7 +124,8 @@ struct task *kernel_root_task(void)
 	if (!root) {
 		kernel_init_process();
 		root = task_new(NULL);
-		if (!root || !object_init(&kernel.host, OBJECT_HOST) || !message_init_reserve())
+		if (!root || !object_init(&kernel.host, OBJECT_HOST) || !object_init(&kernel.node, OBJECT_NODE) ||
+		    !message_init_reserve())
 			abort();
 		task_ref(root); /* it may be terminated, but threads that come later still begin in it */
 		atomic_store_explicit(&kernel.root, root, memory_order_release);
@@ -129,4 +138,10 @@ struct object *kernel_host(void)
 {
 	kernel_root_task();
 	return &kernel.host;
+}
+
+struct object *kernel_node(void)
+{
+	kernel_root_task();
+	return &kernel.node;
 }

@@ -110,6 +110,16 @@ void message_destroy(struct message *m);
  * is still in it. */
 void message_leave_origin(struct message *m);
 
+/* What it carries, headers and memory out of line. Nothing of it changes on its way. */
+static inline uint64_t message_bytes(const struct message *m)
+{
+	uint64_t bytes = m->size;
+
+	for (uint32_t i = 0; i < m->n_items; i++)
+		bytes += m->items[i].memory.size;
+	return bytes;
+}
+
 /* A further item, zeroed; NULL: no memory. */
 struct item *message_add_item(struct message *m);
 /* The item's n_rights ports; item_alloc_ports() makes the room. False: no memory. */

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Kernel objects: what stands behind ports whose receive right the kernel itself holds (PORT_IN_KERNEL). Of a task, a
- * thread or the host the port ends with the object; a file (file.h) ends with its last send right. */
+ * thread, the host or the node the port ends with the object; a file (file.h) ends with its last send right. */
 
 #include <mach/port.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 struct port;
 struct space;
 
-enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST, OBJECT_FILE };
+enum object_type { OBJECT_TASK, OBJECT_THREAD, OBJECT_HOST, OBJECT_FILE, OBJECT_NODE };
 
 struct object {
 	enum object_type type;

@@ -249,6 +249,7 @@ void port_die_locked(struct port *p, struct remains *remains)
 	after_init(&remains->after);
 	port_set_where_locked(p, PORT_IS_DEAD);
 	p->n_queued = 0;
+	p->queued_bytes = 0;
 	list_splice(&remains->messages, &p->messages);
 	if (p->held)
 		list_splice(&remains->messages, p->held);

@@ -54,10 +54,12 @@ struct port {
 	struct name *entry;	/* IN_SPACE: where it is named, and its number there */
 	mach_port_name_t name;
 	uint32_t n_refs;
-	uint32_t n_srights, n_sorights; /* named and naked */
-	mach_port_mscount_t mscount;	/* make-send count */
-	mach_port_seqno_t seqno;	/* of the next message received */
-	uint32_t n_queued, qlimit;	/* messages; sends through send-once rights ignore the limit */
+	uint32_t n_srights, n_sorights;	 /* named and naked */
+	mach_port_mscount_t mscount;	 /* make-send count */
+	mach_port_seqno_t seqno;	 /* of the next message received */
+	uint32_t n_queued, qlimit;	 /* messages; sends through send-once rights ignore the limit */
+	uint64_t queued_bytes;		 /* of those that are in messages */
+	uint64_t n_passed, passed_bytes; /* messages that have left: received, or of a proxy, sent to its owner */
 	bool has_payload;
 	unsigned long payload;
 	struct list messages;  /* message.port_link, oldest first */

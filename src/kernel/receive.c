@@ -34,9 +34,12 @@ void receive_prepare_locked(struct port *p, struct message *m)
 	m->dest.port = NULL;
 }
 
-void receive_commit_locked(struct port *p, enum right_kind dest, struct export *origin, struct after *after)
+void receive_commit_locked(struct port *p, enum right_kind dest, uint64_t bytes, struct export *origin,
+			   struct after *after)
 {
 	p->seqno++;
+	p->n_passed++;
+	p->passed_bytes += bytes;
 	if (__builtin_expect(origin != NULL, 0))
 		remote.ops.note_received_locked(origin);
 	if (dest == RIGHT_SEND)
@@ -51,6 +54,7 @@ void receive_unqueue_locked(struct port *p, struct message *m)
 	list_unlink(&m->port_link);
 	list_unlink(&m->set_link);
 	p->n_queued--;
+	p->queued_bytes -= message_bytes(m);
 }
 
 void receive_requeue_locked(struct port *p, struct message *m)
@@ -59,6 +63,7 @@ void receive_requeue_locked(struct port *p, struct message *m)
 	if (p->set)
 		list_prepend(&p->set->messages, &m->set_link);
 	p->n_queued++;
+	p->queued_bytes += message_bytes(m);
 }
 
 /* The oldest message @m of a port. MACH_MSG_SUCCESS: it has been taken. */
@@ -75,7 +80,7 @@ static mach_msg_return_t receive_take_locked(struct reception *rx, struct port *
 	}
 	receive_unqueue_locked(p, m);
 	receive_prepare_locked(p, m);
-	receive_commit_locked(p, dest, m->origin, after);
+	receive_commit_locked(p, dest, message_bytes(m), m->origin, after);
 	m->origin = NULL;
 	rx->message = m;
 	return MACH_MSG_SUCCESS;

@@ -38,7 +38,8 @@ mach_msg_return_t receive_unnamed(struct thread *thread, struct port *p, struct 
 /* A message leaves its port, which is locked, in two steps: what the receiver will see is written into the message (a
  * step that can be taken back by restoring m->dest); then the port is told. */
 void receive_prepare_locked(struct port *p, struct message *m);
-void receive_commit_locked(struct port *p, enum right_kind dest, struct export *origin, struct after *after);
+void receive_commit_locked(struct port *p, enum right_kind dest, uint64_t bytes, struct export *origin,
+			   struct after *after);
 
 /* Out of the queue of the port, and of its set, whose lock is then held, too; and back to its front. */
 void receive_unqueue_locked(struct port *p, struct message *m);

@@ -8,6 +8,7 @@
 #include "kernel/after.h"
 #include "kernel/callmsg.h"
 #include "kernel/file.h"
+#include "kernel/kernel.h"
 #include "kernel/message.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
@@ -43,6 +44,7 @@ bool send_offer_locked(struct port *p, struct list *receivers, struct message *m
 {
 	struct right dest = m->dest;
 	struct export *origin = m->origin;
+	uint64_t bytes = message_bytes(m);
 
 	receive_prepare_locked(p, m);
 	m->origin = NULL;
@@ -56,7 +58,7 @@ bool send_offer_locked(struct port *p, struct list *receivers, struct message *m
 			continue;
 		receiver_unref_locked(p);
 		if (!objection) {
-			receive_commit_locked(p, dest.kind, origin, after);
+			receive_commit_locked(p, dest.kind, bytes, origin, after);
 			return true;
 		}
 	}
@@ -69,6 +71,7 @@ static void send_queue_locked(struct port *p, struct message *m)
 {
 	list_append(&p->messages, &m->port_link);
 	p->n_queued++;
+	p->queued_bytes += message_bytes(m);
 }
 
 /* Hands the message to a thread that waits on the port or on its set, else queues it, or sends it to another node. */
@@ -83,6 +86,8 @@ static void send_deliver_locked(struct port *p, struct message *m, struct after 
 	}
 	if (__builtin_expect(port_is_proxy(p), 0)) {
 		p->n_queued++;
+		p->n_passed++;
+		p->passed_bytes += message_bytes(m);
 		after_transmit(after, m);
 		return;
 	}
@@ -175,7 +180,7 @@ static bool send_is_elsewhere(struct port *p, struct message *m)
 	if (atomic_load_explicit(&p->where, memory_order_acquire) == PORT_IN_KERNEL) {
 		if (m->origin)
 			message_leave_origin(m); /* there is no queue */
-		if (!file_deliver(m))
+		if (!file_deliver(m) && !kernel_serve_node(m))
 			call_serve(m);
 		return true;
 	}

@@ -361,6 +361,85 @@ bool space_list_locked(struct space *space, mach_port_name_t **names, uint32_t *
 	return true;
 }
 
+/* ---- a walk in steps
+ *
+ * The cursor has a bucket's number in its upper half, and in the lower how many entries of it have been visited. Buckets
+ * are taken in the order of their numbers read backwards: when the table doubles, bucket b becomes b and b + n, which
+ * follow each other in that order. So those before b have been visited whatever the size was. */
+
+static uint32_t reverse_bits(uint32_t x)
+{
+	x = (x >> 1 & 0x55555555u) | (x & 0x55555555u) << 1;
+	x = (x >> 2 & 0x33333333u) | (x & 0x33333333u) << 2;
+	x = (x >> 4 & 0x0f0f0f0fu) | (x & 0x0f0f0f0fu) << 4;
+	return __builtin_bswap32(x);
+}
+
+/* 0: that was the last. */
+static uint32_t bucket_after(uint32_t bucket, uint32_t n_buckets)
+{
+	return reverse_bits(reverse_bits(bucket | ~(n_buckets - 1)) + 1);
+}
+
+static unsigned bucket_length(const struct name *name)
+{
+	unsigned n = 0;
+
+	for (; name; name = name->next_by_name)
+		n++;
+	return n;
+}
+
+struct walk {
+	void (*visit)(const struct name *name, void *context);
+	void *context;
+	unsigned room; /* names */
+};
+
+/* Returns how many entries there were room for. */
+static unsigned walk_bucket(struct walk *walk, const struct name *name, unsigned skip)
+{
+	unsigned n = 0;
+
+	for (; name && (n < skip || walk->room); name = name->next_by_name, n++) {
+		if (n < skip || name->type == MACH_PORT_TYPE_NONE)
+			continue;
+		walk->visit(name, walk->context);
+		walk->room--;
+	}
+	return n;
+}
+
+void space_walk_locked(struct space *space, uint64_t *cursor, unsigned max, unsigned *budget,
+		       void (*visit)(const struct name *name, void *context), void *context)
+{
+	struct walk walk = { visit, context, max };
+	uint32_t at = (uint32_t)(*cursor >> 32), skip = (uint32_t)*cursor, n = space->by_name.n_buckets;
+	bool is_first = true;
+
+	lock_assert_held(&space->lock);
+	*cursor = 0;
+	if (!n)
+		return;
+	do {
+		const struct name *bucket = space->by_name.buckets[at & (n - 1)];
+		unsigned length = bucket_length(bucket), cost = length + 1;
+
+		*cursor = (uint64_t)at << 32 | skip;
+		if (!is_first && (cost > *budget || walk.room < length))
+			return;
+		*budget -= cost < *budget ? cost : *budget;
+		is_first = false;
+		if (length > skip && (skip = walk_bucket(&walk, bucket, skip)) < length) {
+			*cursor = (uint64_t)at << 32 | skip;
+			return;
+		}
+		skip = 0;
+		at = bucket_after(at & (n - 1), n);
+	} while (at);
+	*cursor = 0;
+}
+
 static void space_destroy_name(struct space *space, mach_port_name_t number)
 {
 	struct after after;

@@ -59,7 +59,8 @@ struct name_index {
 struct space {
 	struct lock lock;
 	atomic_uint n_refs;
-	bool is_dead; /* no name may be added any more */
+	bool is_dead;	  /* no name may be added any more */
+	uint64_t task_id; /* of its task, for good */
 	struct name_index by_name, by_port;
 	struct list free; /* name.free_link, freed last first */
 	uint32_t n_used;
@@ -103,6 +104,13 @@ void space_unindex_port_locked(struct space *space, struct name *name);
 void space_sort_numbers(mach_port_name_t *numbers, uint32_t n);
 /* Numbers of all names in use, ascending; *n of them, malloc'ed. False: no memory. */
 bool space_list_locked(struct space *space, mach_port_name_t **names, uint32_t *n);
+
+/* A walk in steps, for who looks at a space and must not hold its lock for long. *@cursor is 0 at the beginning, and 0 again
+ * after the last step. A step calls @visit with up to @max names in use, and looks at no more than about @budget
+ * entries, of which it takes off what it has looked at; so it may find none. A name that is there all the time is visited once, also if the table grows meanwhile; only where
+ * very many numbers share a bucket may one be visited twice, or left out if the table grows. */
+void space_walk_locked(struct space *space, uint64_t *cursor, unsigned max, unsigned *budget,
+		       void (*visit)(const struct name *name, void *context), void *context);
 
 /* Notes that @number names the space's own task, if it is in use. */
 void space_set_self_name(struct space *space, mach_port_name_t number);

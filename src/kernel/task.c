@@ -14,12 +14,15 @@
  * terminate it, but it is not lost to leak checkers. */
 static struct {
 	struct lock lock;
-	struct list living;
-} registry = { LOCK_INIT(RANK_REGISTRY), { &registry.living, &registry.living } };
+	struct list living; /* in the order of their numbers */
+	uint64_t last_id;
+} registry = { LOCK_INIT(RANK_REGISTRY), { &registry.living, &registry.living }, 0 };
 
 static void task_register_living(struct task *task)
 {
 	lock_take(&registry.lock);
+	task->id = ++registry.last_id;
+	task->space->task_id = task->id;
 	list_append(&registry.living, &task->registry_link);
 	lock_drop(&registry.lock);
 }
@@ -37,7 +40,50 @@ void task_forget_all(void)
 
 	list_init(&forgotten);
 	list_splice(&forgotten, &registry.living);
+	registry.last_id = 0;
 	lock_init(&registry.lock, RANK_REGISTRY);
+}
+
+/* A task in the registry has not dropped its last reference: task_terminate_object() takes it out first. */
+struct task *task_next(uint64_t id)
+{
+	struct task *found = NULL;
+
+	lock_take(&registry.lock);
+	list_for_each(task, &registry.living, struct task, registry_link) {
+		if (task->id > id) {
+			found = task_ref(task);
+			break;
+		}
+	}
+	lock_drop(&registry.lock);
+	return found;
+}
+
+struct task *task_find(uint64_t id)
+{
+	struct task *task = id ? task_next(id - 1) : NULL;
+
+	if (task && task->id == id)
+		return task;
+	if (task)
+		task_unref(task);
+	return NULL;
+}
+
+unsigned task_read_traffic(struct task *task, struct traffic *traffic)
+{
+	unsigned n = 0;
+
+	*traffic = (struct traffic){ 0 };
+	lock_take(&task->lock);
+	traffic_sum(traffic, &task->past);
+	list_for_each(thread, &task->threads, struct thread, task_link) {
+		traffic_sum(traffic, &thread->traffic);
+		n++;
+	}
+	lock_drop(&task->lock);
+	return n;
 }
 
 /* A second naked send right, or the same nothing. */

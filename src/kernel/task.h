@@ -10,9 +10,11 @@
 #include <mach/task_special_ports.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "kernel/object.h"
 #include "kernel/right.h"
+#include "kernel/traffic.h"
 #include "platform/list.h"
 #include "platform/lock.h"
 
@@ -28,9 +30,11 @@ struct task {
 	atomic_bool is_dead;
 	atomic_bool is_set_up;	   /* CALL_TASK_SETUP has come, from who started this process */
 	struct space *space;	   /* one reference, for good */
+	uint64_t id;		   /* no other task of this process ever has it; the first is 1 */
 	struct lock lock;	   /* rank TASK: what follows */
 	struct list registry_link; /* in the list of all living tasks, under a lock of its own */
 	struct list threads;	   /* thread.task_link: those acting in the task */
+	struct traffic past;	   /* of those that have acted in it */
 	struct right kernel_port, bootstrap;
 	unsigned n_registered;
 	struct right registered[TASK_REGISTERED_MAX];
@@ -41,6 +45,11 @@ struct task *task_ref(struct task *task);
 void task_unref(struct task *task);
 /* After fork, in the child: there are no tasks. */
 void task_forget_all(void);
+/* The living task of that number, and the first that has a higher one; one reference; NULL: none. */
+struct task *task_find(uint64_t id);
+struct task *task_next(uint64_t id);
+/* What its threads have sent and received; returns how many there are. */
+unsigned task_read_traffic(struct task *task, struct traffic *traffic);
 /* KERN_FAILURE: already dead. */
 kern_return_t task_terminate_object(struct task *task);
 

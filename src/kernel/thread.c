@@ -65,6 +65,7 @@ struct thread *thread_new(struct task *task)
 		return NULL;
 	}
 	thread->task = task;
+	thread->traffic = (struct traffic){ 0 };
 	thread->partner_cpu = CPU_UNKNOWN;
 	thread->is_terminated = false;
 	list_init(&thread->graves);
@@ -87,6 +88,8 @@ static void thread_leave_task(struct thread *thread)
 {
 	lock_take(&thread->task->lock);
 	list_unlink(&thread->task_link);
+	traffic_sum(&thread->task->past, &thread->traffic);
+	thread->traffic = (struct traffic){ 0 };
 	lock_drop(&thread->task->lock);
 }
 

@@ -10,6 +10,7 @@
 
 #include "kernel/object.h"
 #include "kernel/right.h"
+#include "kernel/traffic.h"
 #include "kernel/waiter.h"
 #include "platform/list.h"
 
@@ -21,6 +22,7 @@ struct thread {
 	struct task *task;     /* one reference; only the thread itself changes it */
 	struct list task_link; /* in task->threads, guarded by task->lock */
 	struct waiter waiter;
+	struct traffic traffic;	   /* in its task */
 	unsigned partner_cpu;	   /* where the thread that last gave us a message ran; CPU_UNKNOWN at first */
 	atomic_bool is_terminated; /* ends at its next call */
 	pthread_t pthread;	   /* these two are guarded by the registry's lock */

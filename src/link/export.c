@@ -3,8 +3,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "kernel/kernel.h"
 #include "kernel/message.h"
+#include "kernel/object.h"
 #include "kernel/port.h"
 #include "link/frame.h"
 #include "link/heir.h"
@@ -83,6 +86,14 @@ struct export *export_adopt_locked(struct link *link, uint32_t index, struct por
 	x->index = index;
 	sparse_set(&link->adopted_exports, index, x);
 	return x;
+}
+
+/* Who may look into this process: the same user, and root. */
+struct export *export_node_locked(struct link *link)
+{
+	if (link->peer.uid != 0 && link->peer.uid != geteuid())
+		return NULL;
+	return export_adopt_locked(link, INDEX_OF_NODE, kernel_node()->port);
 }
 
 struct export *export_of_locked(struct link *link, struct port *port)

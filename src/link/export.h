@@ -58,6 +58,9 @@ struct export
 
 /* The export of a port to a link, made if there is none. */
 struct export *export_of_locked(struct link *link, struct port *port);
+/* The one of this process itself, kernel_node(), which a peer who may look into it can take at any time (INDEX_OF_NODE).
+ * NULL: the peer may not. */
+struct export *export_node_locked(struct link *link);
 /* One more, and one under an index that the other end has chosen. */
 struct export *export_new_locked(struct link *link, struct port *port);
 struct export *export_adopt_locked(struct link *link, uint32_t index, struct port *port);

@@ -134,6 +134,9 @@ struct frame_ticket {
 /* An index with this bit was chosen by the end that is granted it: by the former home of a port that has moved. */
 #define INDEX_IS_ADOPTED 0x80000000u
 #define INDEX_NONE	 (~0u)
+/* The peer's kernel_node(): an adopted index that is there without a word, for whoever may look into the peer. COUNT takes
+ * a first unit of it, as it takes more of others. */
+#define INDEX_OF_NODE (~0u - 1)
 
 /* FRAME_DATA, followed by the bytes of the piece. */
 struct frame_data {

@@ -333,7 +333,7 @@ static const char *take_message(struct link *from, struct reader r)
  * is about moved from there to here. */
 static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sends, uint32_t n_onces)
 {
-	bool may_have_any = migrate_is_settling_locked(from, x->index);
+	bool may_have_any = migrate_is_settling_locked(from, x->index) || x->index == INDEX_OF_NODE;
 
 	if ((n_sends && x->sends == 0 && !may_have_any) || (n_onces && !may_have_any) ||
 	    n_sends > LINK_MAX_UNITS - x->sends || n_onces > LINK_MAX_UNITS - x->onces)
@@ -376,6 +376,8 @@ static bool take_count(struct link *from, const struct frame_index *f)
 
 	lock_take(&node.lock);
 	x = export_find_locked(from, f->index);
+	if (!x && f->index == INDEX_OF_NODE && f->sends > 0)
+		x = export_node_locked(from);
 	if (x ? x->is_void : f->is_end && f->sends == 0 && f->onces == 0) {
 		lock_drop(&node.lock); /* its own rights to its own port; or told twice */
 		return true;

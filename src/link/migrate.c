@@ -237,6 +237,7 @@ static void move_port_out_locked(struct link *home, struct port *port)
 	lock_take(&port->lock);
 	port->no_senders = port->port_destroyed = NULL;
 	list_splice(&queue, &port->messages);
+	port->queued_bytes = 0;
 	proxy = proxy_adopt_locked(home, index, port);
 	f->sends = port->n_srights;
 	f->onces = port->n_sorights;
