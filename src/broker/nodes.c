@@ -15,6 +15,10 @@
 #include "link/peers.h"
 #include "nodes_serve_server.h"
 
+/* As <servers/nodes.defs> has them. */
+_Static_assert(sizeof(nodes_node_t) == 14 * 4, "words of a node");
+_Static_assert(sizeof(nodes_name_t) == 38 * 4, "words of a name");
+
 static struct {
 	const struct names *tables[2];
 	uid_t client; /* who sent the request that is being answered */

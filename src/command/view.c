@@ -13,6 +13,9 @@
 #include "output.h"
 #include "service.h"
 
+/* How many records a stub may put into a page: it wants to be told, and says how many it has put there. */
+#define ROOM_OF(page) ((mach_msg_type_number_t)(sizeof(page) / sizeof *(page)))
+
 /* A list of records that grows by pages. */
 static void *append(void *list, size_t *n, size_t size, const void *page, size_t n_page)
 {
@@ -49,7 +52,7 @@ struct view *view_new(void)
 	kern_return_t kr;
 
 	service_need_broker();
-	while ((kr = nodes_list(name_server_port, after, page, &n)) == KERN_SUCCESS && n > 0) {
+	while (n = ROOM_OF(page), (kr = nodes_list(name_server_port, after, page, &n)) == KERN_SUCCESS && n > 0) {
 		after = page[n - 1].node;
 		view->nodes = must_grow(view->nodes, view->n_nodes + n, sizeof *view->nodes);
 		for (unsigned int i = 0; i < n; i++)
@@ -168,7 +171,7 @@ kern_return_t view_tasks(struct node_view *node)
 	if (kr || (kr = portunus_inspect_node(node->port, &node->info)))
 		return node_fails(node, kr);
 	forget_tasks(node);
-	while ((kr = portunus_inspect_tasks(node->port, after, page, &n)) == KERN_SUCCESS && n > 0) {
+	while (n = ROOM_OF(page), (kr = portunus_inspect_tasks(node->port, after, page, &n)) == KERN_SUCCESS && n > 0) {
 		after = page[n - 1].task;
 		node->tasks = must_grow(node->tasks, node->n_tasks + n, sizeof *node->tasks);
 		for (unsigned int i = 0; i < n; i++)
@@ -234,6 +237,7 @@ static kern_return_t read_names(mach_port_t port, struct task_view *task)
 	kern_return_t kr;
 
 	do {
+		n = ROOM_OF(page);
 		kr = portunus_inspect_names(port, task->task.task, &cursor, page, &n);
 		if (kr)
 			return unless_ended(kr);
@@ -252,6 +256,7 @@ static kern_return_t read_holders(mach_port_t port, struct task_view *task)
 	kern_return_t kr;
 
 	do {
+		n = ROOM_OF(page);
 		kr = portunus_inspect_holders(port, task->task.task, &cursor, &from, page, &n);
 		if (kr)
 			return unless_ended(kr);
@@ -291,6 +296,7 @@ struct name_view *view_registered(size_t *n)
 		uint64_t cursor = 0;
 
 		do {
+			n_page = ROOM_OF(page);
 			kr = nodes_names(name_server_port, which, &cursor, page, &n_page);
 			if (kr)
 				broker_failed(kr);

@@ -12,6 +12,14 @@
 #include "kernel/task.h"
 #include "link/peers.h"
 
+/* As <portunus/inspect.defs> has them. */
+_Static_assert(sizeof(portunus_inspect_node_t) == 16 * 4, "words of a node");
+_Static_assert(sizeof(portunus_inspect_task_t) == 12 * 4, "words of a task");
+_Static_assert(sizeof(portunus_inspect_totals_t) == 14 * 4, "words of totals");
+_Static_assert(sizeof(portunus_inspect_name_t) == 28 * 4, "words of a name");
+_Static_assert(sizeof(portunus_inspect_holder_t) == 8 * 4, "words of a holder");
+_Static_assert(sizeof(portunus_inspect_link_t) == 10 * 4, "words of a link");
+
 /* Of each routine the first argument is the node, and there is only one. Records are written where no pointer of their type may
  * point to, so they are copied there. */
 
