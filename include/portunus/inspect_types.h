@@ -115,6 +115,10 @@ typedef struct PORTUNUS_RECORD {
 	uint64_t backlog;	       /* bytes that wait until it has room */
 } portunus_inspect_link_t;
 
+#define PORTUNUS_INSPECT_PATH_MAX 256 /* bytes of a path, the final 0 included */
+
+typedef char portunus_inspect_path_t[PORTUNUS_INSPECT_PATH_MAX];
+typedef const char *const_portunus_inspect_path_t;
 typedef portunus_inspect_task_t portunus_inspect_tasks_t[PORTUNUS_INSPECT_PAGE];
 typedef portunus_inspect_name_t portunus_inspect_names_t[PORTUNUS_INSPECT_PAGE];
 typedef portunus_inspect_holder_t portunus_inspect_holders_t[2 * PORTUNUS_INSPECT_PAGE];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <mach/message.h>
 
+#include "inspect/trace.h"
 #include "kernel/copyin.h"
 #include "kernel/copyout.h"
 #include "kernel/message.h"
@@ -112,6 +113,39 @@ static mach_msg_return_t receive_part(struct thread *thread, mach_msg_header_t *
 	return r;
 }
 
+/* ---- the same while somebody traces; kept apart, so that the others have nothing of it but a test */
+
+__attribute__((noinline, cold)) static mach_msg_return_t send_part_traced(struct thread *thread, mach_msg_header_t *msg,
+									  mach_msg_option_t option,
+									  mach_msg_size_t size,
+									  mach_msg_timeout_t timeout,
+									  mach_port_name_t notify)
+{
+	struct trace_record record;
+	mach_msg_return_t r;
+
+	trace_record_init(&record, PORTUNUS_TRACE_SENT);
+	trace_record_message(&record, msg, size);
+	r = send_part(thread, msg, option, size, timeout, notify);
+	trace_record_write(&record, r);
+	return r;
+}
+
+__attribute__((noinline, cold)) static void receive_part_traced(const mach_msg_header_t *msg, mach_port_name_t name,
+								mach_msg_return_t r)
+{
+	struct trace_record record;
+
+	if (r && (r & ~MACH_MSG_MASK) != MACH_RCV_BODY_ERROR)
+		return;
+	trace_record_init(&record, PORTUNUS_TRACE_RECEIVED);
+	record.event.port = name;
+	trace_record_message(&record, msg, 0);
+	trace_record_write(&record, r);
+}
+
+/* ---- the call */
+
 mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
 			   mach_msg_size_t rcv_size, mach_port_name_t rcv_name, mach_msg_timeout_t timeout,
 			   mach_port_name_t notify)
@@ -122,9 +156,13 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mac
 	thread_check_terminated(thread);
 	remote_look();
 	if (option & MACH_SEND_MSG)
-		r = send_part(thread, msg, option, send_size, timeout, notify);
-	if (!r && (option & MACH_RCV_MSG))
+		r = trace_is_on() ? send_part_traced(thread, msg, option, send_size, timeout, notify)
+				  : send_part(thread, msg, option, send_size, timeout, notify);
+	if (!r && (option & MACH_RCV_MSG)) {
 		r = receive_part(thread, msg, option, rcv_size, rcv_name, timeout, notify);
+		if (trace_is_on()) /* perhaps only since it began */
+			receive_part_traced(msg, rcv_name, r);
+	}
 	remote_settle();
 	return r;
 }

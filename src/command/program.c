@@ -64,16 +64,22 @@ pid_t program_start(char **argv, const mach_port_t *ports, unsigned int n_ports,
 	return pid;
 }
 
-int program_wait(pid_t pid)
+void program_pass_signals(pid_t pid)
 {
 	struct sigaction pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
-	int status;
 
 	running = pid;
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	sigaction(SIGTERM, &pass, NULL);
 	sigaction(SIGHUP, &pass, NULL);
+}
+
+int program_wait(pid_t pid)
+{
+	int status;
+
+	program_pass_signals(pid);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	running = 0;

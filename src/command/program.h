@@ -11,8 +11,10 @@
  * command as a shell would: 127 if there is no such program, 126 if it is none, 125 for other reasons. */
 pid_t program_start(char **argv, const mach_port_t *ports, unsigned int n_ports, char **envp);
 
-/* Until it ends. Meanwhile the terminal's signals are the program's affair, and SIGTERM and SIGHUP are passed on.
- * Returns its exit status, or 128 and the number of the signal that ended it. */
+/* From now on the terminal's signals are the program's affair, and SIGTERM and SIGHUP are passed on. */
+void program_pass_signals(pid_t pid);
+
+/* Until it ends, with signals as above. Returns its exit status, or 128 and the number of the signal that ended it. */
 int program_wait(pid_t pid);
 
 #endif

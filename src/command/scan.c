@@ -81,12 +81,11 @@ static char **preprocessor_words(const char *file, const struct defs_flags *flag
 	return words;
 }
 
-static char *preprocess(const char *file, const struct defs_flags *flags)
+/* Returns what it ends with, or -1 with errno if it cannot be run. */
+static int run_preprocessor(char **words, FILE *out, FILE *err)
 {
-	char **words = preprocessor_words(file, flags), *text, *said;
 	posix_spawn_file_actions_t actions;
-	FILE *out = tmpfile(), *err = tmpfile();
-	int status, error;
+	int status;
 	pid_t pid;
 
 	if (!out || !err)
@@ -94,12 +93,39 @@ static char *preprocess(const char *file, const struct defs_flags *flags)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, fileno(err), STDERR_FILENO);
-	error = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
-	if (error)
-		fail(STATUS_FAILED, "the C preprocessor \"%s\" cannot be run: %s; install a C compiler, or set CPP",
-		     words[0], strerror(error));
+	errno = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (errno)
+		return -1;
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
+	return status;
+}
+
+bool scan_is_possible(void)
+{
+	struct defs_flags flags = { 0 };
+	FILE *out = tmpfile(), *err = tmpfile();
+	char **words;
+	int status;
+
+	defs_add_flag(&flags, "-include", "mach/std_types.defs");
+	words = preprocessor_words("/dev/null", &flags);
+	status = run_preprocessor(words, out, err);
+	fclose(out);
+	fclose(err);
+	return status == 0;
+}
+
+static char *preprocess(const char *file, const struct defs_flags *flags)
+{
+	char **words = preprocessor_words(file, flags), *text, *said;
+	FILE *out = tmpfile(), *err = tmpfile();
+	int status = run_preprocessor(words, out, err);
+
+	if (status < 0)
+		fail(STATUS_FAILED, "the C preprocessor \"%s\" cannot be run: %s; install a C compiler, or set CPP",
+		     words[0], strerror(errno));
 	rewind(out);
 	rewind(err);
 	text = read_all(out);
@@ -109,7 +135,6 @@ static char *preprocess(const char *file, const struct defs_flags *flags)
 	free(said);
 	fclose(out);
 	fclose(err);
-	posix_spawn_file_actions_destroy(&actions);
 	return text;
 }
 

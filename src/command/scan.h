@@ -28,6 +28,9 @@ struct scan {
 /* Runs the preprocessor, as MIG of this layout does, and stands at the first token. Its errors end the command. */
 void scan_init(struct scan *s, const char *file, const struct defs_flags *flags);
 
+/* Whether there is a preprocessor, and Mach's own interfaces, which nearly all others include. */
+bool scan_is_possible(void);
+
 void scan_next(struct scan *s);
 
 /* Whether it stands at this word, or sign; scan_skip() goes on if it does. */

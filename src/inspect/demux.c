@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "inspect/look.h"
+#include "inspect/trace.h"
 #include "inspect_rpc_server.h"
 #include "kernel/task.h"
 #include "link/peers.h"
@@ -129,6 +130,15 @@ kern_return_t serve_portunus_inspect_totals(mach_port_t self, uint64_t id, uint6
 	look_at_totals(task, cursor, &sum);
 	task_unref(task);
 	memcpy(totals, &sum, sizeof sum);
+	return KERN_SUCCESS;
+}
+
+kern_return_t serve_portunus_inspect_trace(mach_port_t self, const_portunus_inspect_path_t path, uint32_t tracer)
+{
+	(void)self;
+	if (*path)
+		return trace_begin(path, (pid_t)tracer, geteuid());
+	trace_end();
 	return KERN_SUCCESS;
 }
 
