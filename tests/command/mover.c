@@ -2,10 +2,12 @@
 /* mover [NAME]: makes ports with send rights, and moves these to and fro, to another task of its own or to "mover --echo NAME",
  * another process; for tests that look at both meanwhile.
  *
- *   It prints "moving", then does what the lines of its standard input say:
+ *   It prints "moving" and the size of a header, then does what the lines of its standard input say:
  *     rest    waits until all rights are back, and prints how many messages the task has sent and received
  *     move    goes on
- *   and ends with its input. */
+ *   and ends with its input.
+ *
+ * "mover --idle NAME" receives nothing until there is a line. */
 #include <mach.h>
 #include <portunus/task.h>
 #include <servers/netname.h>
@@ -19,7 +21,7 @@
 
 enum { N_PORTS = 200, N_RIGHTS = 7, N_UNDER_WAY = 4, ID_HELLO = 1, ID_RIGHT = 2 };
 
-static unsigned long n_sent, n_received;
+static _Thread_local unsigned long n_sent, n_received; /* by this thread, which is all of its task */
 
 static void check(kern_return_t kr, const char *what)
 {
@@ -77,16 +79,30 @@ static void echo(mach_port_t queue)
 	}
 }
 
-static int serve(const char *name)
+static void swallow(mach_port_t queue)
+{
+	static union {
+		mach_msg_header_t header;
+		char bytes[65536];
+	} m;
+
+	getchar();
+	for (;;) {
+		check(mach_msg(&m.header, MACH_RCV_MSG, 0, sizeof m, queue, 0, MACH_PORT_NULL), "receive");
+		mach_msg_destroy(&m.header);
+	}
+}
+
+static int serve(const char *how, const char *name)
 {
 	mach_port_t queue = port_new();
 
 	check(mach_port_insert_right(mach_task_self(), queue, queue, MACH_MSG_TYPE_MAKE_SEND),
 	      "mach_port_insert_right");
 	check(netname_check_in(name_server_port, name, mach_task_self(), queue), "netname_check_in");
-	printf("echoing\n");
+	printf("there %zu\n", sizeof(mach_msg_header_t));
 	fflush(stdout);
-	echo(queue);
+	strcmp(how, "--idle") == 0 ? swallow(queue) : echo(queue);
 	return 0;
 }
 
@@ -165,7 +181,7 @@ static void move(struct mover *m)
 {
 	char line[32];
 
-	printf("moving\n");
+	printf("moving %zu\n", sizeof(mach_msg_header_t));
 	fflush(stdout);
 	for (;;) {
 		while (!has_input(0))
@@ -184,7 +200,7 @@ int main(int argc, char **argv)
 	struct mover m = { 0 };
 
 	if (argc > 2)
-		return serve(argv[2]);
+		return serve(argv[1], argv[2]);
 	setbuf(stdin, NULL);
 	m.queue = port_new();
 	for (unsigned i = 0; i < N_PORTS; i++) {
