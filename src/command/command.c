@@ -51,10 +51,19 @@ void warn(const char *format, ...)
 	va_end(arguments);
 }
 
+static void (*before_fail)(void);
+
+void command_before_fail(void (*f)(void))
+{
+	before_fail = f;
+}
+
 void fail(enum status status, const char *format, ...)
 {
 	va_list arguments;
 
+	if (before_fail)
+		before_fail();
 	va_start(arguments, format);
 	say(format, arguments);
 	va_end(arguments);

@@ -54,6 +54,8 @@ void command_parse(const struct argp *argp, int argc, char **argv, unsigned int 
 
 /* One line on standard error; then the end. The line says what is wrong and what to do. */
 void fail(enum status status, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
+/* What has to be done before such a line can be seen. */
+void command_before_fail(void (*f)(void));
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* For a result that says nothing special here: "what: the result's text". */

@@ -360,6 +360,136 @@ def test_graph_says_what_is_wrong(w):
     expect("could not write" in r.err.splitlines()[-1], r.err)
 
 
+# ---- top
+
+
+class Terminal:
+    """A terminal of tmux, on a server of its own, in which a shell runs one command and then says how it ended."""
+
+    def __init__(self, w, command, width=100, height=30):
+        self.w = w
+        self.socket = w.path("tmux")
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                  "%s; echo status $?; exec cat" % command)
+        # What the terminal is sent; the command may have begun by then.
+        self.tmux("pipe-pane", "-O", "exec cat >>%s" % w.path("sent"))
+
+    def tmux(self, *arguments):
+        r = subprocess.run(["tmux", "-S", self.socket, *arguments], env={**self.w.env, "TERM": "xterm-256color"},
+                           capture_output=True, text=True, timeout=DEADLINE)
+        expect(r.returncode == 0, "tmux", arguments, r.stderr)
+        return r.stdout
+
+    def screen(self):
+        return self.tmux("capture-pane", "-p").splitlines()
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def resize(self, width, height):
+        self.tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    def await_text(self, *words):
+        await_(lambda: all(word in "\n".join(self.screen()) for word in words), "%s on the screen" % (words,))
+        return self.screen()
+
+    def rows(self):
+        return [line.split() for line in self.screen()[2:] if line.strip()]
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True, timeout=DEADLINE)
+
+
+def in_terminal(test):
+    """Ends the terminal's server, whatever happens."""
+
+    def run(w):
+        w.terminals = []
+        try:
+            test(w)
+        finally:
+            for t in w.terminals:
+                t.close()
+
+    run.__name__ = test.__name__
+    return run
+
+
+def start_top(w, *arguments, **size):
+    t = Terminal(w, " ".join([w.portunus, "top", "-d", "0.1", *arguments]), **size)
+    w.terminals.append(t)
+    return t
+
+
+@in_terminal
+def test_top_shows_tasks_and_ports(w):
+    w.start_broker()
+    busy = start_mover(w)
+    t = start_top(w)
+    t.await_text("PROGRAM", "SENT/s", "portunusd", "mover", "portunus top:")
+    # What is fastest is first.
+    await_(lambda: t.rows() and t.rows()[0][:2] == [str(busy.pid), "mover"], "the busy one is first")
+    await_(lambda: float(t.rows()[0][3]) > 100, "its rate")
+    t.keys("<")
+    t.keys("<")
+    t.keys("<")  # by pid, the greatest first
+    await_(lambda: [int(r[0]) for r in t.rows()] == sorted((int(r[0]) for r in t.rows()), reverse=True), "sorted by pid")
+    t.keys("r")
+    await_(lambda: [int(r[0]) for r in t.rows()] == sorted(int(r[0]) for r in t.rows()), "the other way round")
+    t.keys("r", "p")
+    t.await_text("MSGS/s", "LIMIT")
+    await_(lambda: len(t.rows()) == 28 and t.rows()[0][1] == "mover" and float(t.rows()[0][3]) > 100, "the busy port")
+    t.keys("q")
+    t.await_text("status 0")
+
+
+@in_terminal
+def test_top_fits_the_terminal(w):
+    w.start_broker()
+    for _ in range(5):
+        start_mover(w)
+    t = start_top(w, "--ports")
+    t.await_text(" ports", "mover")
+    await_(lambda: int(t.screen()[0].split()[2]) >= 1000, "a thousand ports")
+    t.keys("NPage")
+    t.resize(70, 12)
+    await_(lambda: len(t.screen()) == 12 and len(t.rows()) == 10, "a smaller screen")
+    t.resize(50, 12)
+    t.await_text("too small")
+    t.resize(20, 3)
+    t.await_text("too small")
+    t.resize(120, 40)
+    await_(lambda: len(t.rows()) == 38 and "too small" not in "\n".join(t.screen()), "a larger one")
+    # A screen that is drawn over and over is not cleared in between: from now on nothing of the kind is sent.
+    before = os.path.getsize(w.path("sent"))
+    await_(lambda: os.path.getsize(w.path("sent")) > before + 2000, "some refreshes")
+    with open(w.path("sent"), "rb") as f:
+        f.seek(before)
+        sent = f.read()
+    expect(b"\x1b[2J" not in sent and b"\x1b[J" not in sent and b"\x1b[3J" not in sent, "the screen was cleared")
+    t.keys("q")
+    t.await_text("status 0")
+
+
+@in_terminal
+def test_top_says_what_is_wrong(w):
+    w.run("top").complains(NO_BROKER, "no broker")
+    w.start_broker()
+    w.run("top").complains(FAILED, "terminal", "portunus ps")
+    w.run("top", "x").complains(USAGE, "top")
+    w.run("top", "-d", "x").complains(USAGE, "--delay")
+    t = start_top(w)
+    t.await_text("portunusd")
+    w.broker.kill()
+    w.broker.wait()
+    t.await_text("portunus top: no broker", "status 3")
+    t.close()
+    w.start_broker()
+    t = Terminal(w, "TERM=no-such-type " + w.portunus + " top")
+    w.terminals.append(t)
+    t.await_text("no-such-type", "status 1")
+
+
 # ---- other users
 
 OTHER = 65534
