@@ -38,6 +38,8 @@ static void __attribute__((noreturn)) broker_failed(kern_return_t kr)
 {
 	if (kr == MIG_BAD_ID)
 		fail(STATUS_FAILED, "the broker is of a version that does not tell of its nodes; restart it");
+	if (kr == MIG_SERVER_DIED || kr == MACH_SEND_INVALID_DEST)
+		fail(STATUS_NO_BROKER, "no broker listens any more: it ended while it was asked; try again");
 	if (kr == MACH_RCV_TIMED_OUT)
 		fail(STATUS_FAILED, "the broker does not answer; is it stopped?");
 	fail_result(kr, "the broker");

@@ -460,6 +460,7 @@ def test_top_fits_the_terminal(w):
     t.await_text("too small")
     t.resize(120, 40)
     await_(lambda: len(t.rows()) == 38 and "too small" not in "\n".join(t.screen()), "a larger one")
+    t.keys("Home")
     # A screen that is drawn over and over is not cleared in between: from now on nothing of the kind is sent.
     before = os.path.getsize(w.path("sent"))
     await_(lambda: os.path.getsize(w.path("sent")) > before + 2000, "some refreshes")
