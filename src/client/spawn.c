@@ -179,6 +179,7 @@ kern_return_t portunus_spawn(const struct portunus_spawn *how, pid_t *pid, task_
 		r = KERN_RESOURCE_SHORTAGE; /* the child finds itself without parent */
 	if (r) {
 		rights_destroy(rights, how->n_ports + 1);
+		remote_settle();
 		return r;
 	}
 	if (pid)
