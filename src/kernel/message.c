@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "kernel/accept.h"
+#include "kernel/charge.h"
 #include "kernel/count.h"
 #include "kernel/port.h"
 #include "kernel/remote.h"
@@ -68,6 +69,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->reply = (struct right){ NULL, RIGHT_NONE };
 	m->accept = NULL;
 	m->origin = NULL;
+	m->charge = NULL;
 	m->sent_by = SENDER_SELF;
 	m->fd = -1;
 	m->n_items = 0;
@@ -163,6 +165,8 @@ static __attribute__((noinline, cold)) void message_free_extras(struct message *
 		free(m->items);
 	if (m->fd >= 0)
 		fd_close(m->fd);
+	if (m->charge)
+		charge_remove(m->charge, m->weight);
 }
 
 void message_free(struct message *m)
@@ -171,7 +175,7 @@ void message_free(struct message *m)
 
 	assert(!list_is_linked(&m->port_link) && !list_is_linked(&m->set_link) && !m->accept);
 	count_add(messages, -1);
-	if (__builtin_expect(m->items != m->inline_items || m->fd >= 0, 0))
+	if (__builtin_expect(m->items != m->inline_items || m->fd >= 0 || m->charge, 0))
 		message_free_extras(m);
 	if (m->capacity == MESSAGE_SMALL_IMAGE) {
 		thread = thread_self();

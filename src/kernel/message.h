@@ -22,6 +22,7 @@
 #include "platform/list.h"
 
 struct accept_request;
+struct charge;
 struct export;
 
 enum item_kind {
@@ -61,8 +62,10 @@ struct message {
 	struct list port_link, set_link;
 	struct right dest, reply;
 	struct accept_request *accept; /* whom to tell when it leaves the queue; NULL mostly */
-	struct export *origin;	       /* likewise, while it is queued: through which export another node sent it */
-	uint32_t size;		       /* of the image, header included */
+	struct charge *charge;	       /* on whose account it is, NULL mostly; @weight bytes of it */
+	size_t weight;
+	struct export *origin; /* likewise, while it is queued: through which export another node sent it */
+	uint32_t size;	       /* of the image, header included */
 	uint32_t capacity;
 	uint32_t n_items, items_capacity;
 	struct item *items; /* inline_items until there are more */

@@ -226,6 +226,17 @@ void port_drop_send(struct port *p)
 		notice_send(notice);
 }
 
+void port_drop_sends(struct port *p, uint32_t n)
+{
+	if (n == 0)
+		return;
+	lock_take(&p->lock);
+	p->n_srights -= n - 1;
+	p->n_refs -= n - 1; /* not the last */
+	lock_drop(&p->lock);
+	port_drop_send(p);
+}
+
 static void port_end_senders_locked(struct port *p, struct remains *remains)
 {
 	list_for_each(w, &p->senders, struct waiter, link) {

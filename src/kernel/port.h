@@ -136,6 +136,7 @@ void port_add_rights(struct port *p, uint32_t n_sends, uint32_t n_onces);
 struct message *port_drop_send_locked(struct port *p);
 /* A naked send right with its reference. */
 void port_drop_send(struct port *p);
+void port_drop_sends(struct port *p, uint32_t n); /* so many of them */
 
 /* The receive right is gone: the port dies, or comes back to whoever asked for port-destroyed. Takes the reference of
  * the receive right, which is in the caller's hands. No lock may be held. */

@@ -21,7 +21,8 @@
 
 enum {
 	SERVICE_INDEX = 0, /* the broker's export that is its service */
-	ATTEMPTS = 5,	   /* a broker that is just leaving may take a connection and then be gone */
+	LINKS_OF_PROCESS = 16,
+	ATTEMPTS = 5, /* a broker that is just leaving may take a connection and then be gone */
 };
 
 /* ---- the node's end ----------------------------------------------------------------------------------------------- */
@@ -149,13 +150,38 @@ static struct {
 	void (*changed)(unsigned n_nodes);
 } server;
 
+/* A process needs one link, and one more while it notices that the first has ended. Those that never greet count, too. */
+static bool has_enough(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+	unsigned n = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return true;
+	lock_take(&node.lock);
+	list_for_each(link, &node.all_links, struct link, node_link)
+		n += link->role == LINK_TO_CLIENT && link->peer.pid == peer.pid;
+	lock_drop(&node.lock);
+	return n >= LINKS_OF_PROCESS;
+}
+
+static void note_process(struct link *link)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+
+	if (getsockopt(link->socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+		link->peer = (struct sender){ peer.pid, peer.uid, peer.gid };
+}
+
 /* A node that has connected: our first export to it is the service. */
 static void server_accept(int fd)
 {
 	struct link *link;
 	struct export *x;
 
-	if (server.n_nodes >= server.limits.max_nodes || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+	if (server.n_nodes >= server.limits.max_nodes || has_enough(fd) || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		close(fd);
 		return;
 	}
@@ -164,6 +190,7 @@ static void server_accept(int fd)
 		return;
 	lock_take(&node.lock);
 	server.n_nodes++;
+	note_process(link);
 	lock_take(&server.service->lock);
 	port_make_send_locked(server.service);
 	lock_drop(&server.service->lock);
@@ -218,13 +245,15 @@ static kern_return_t server_hold_service(mach_port_name_t name)
 	return KERN_SUCCESS;
 }
 
-kern_return_t link_serve(int listen_fd, mach_port_t service, const struct link_limits *limits)
+kern_return_t link_serve(int listen_fd, mach_port_t service, const struct link_limits *wanted)
 {
 	kern_return_t r = server_hold_service(service);
 
 	if (r)
 		return r;
-	server.limits = *limits;
+	server.limits = *wanted;
+	limits.links = wanted->max_links;
+	limits.exports = wanted->max_exports < LINK_MAX_EXPORTS ? wanted->max_exports : LINK_MAX_EXPORTS;
 	if (node_init(0) && fcntl(listen_fd, F_SETFL, O_NONBLOCK) == 0 && poller_listen(listen_fd, server_accept_all))
 		return KERN_SUCCESS;
 	port_unref(server.service);

@@ -31,7 +31,7 @@ void bulk_deinit(struct bulk *bulk)
 
 static bool bulk_begin(struct bulk *bulk, size_t total)
 {
-	if (bulk->coming.address || total > LINK_MAX_ELSEWHERE - bulk->n_bytes)
+	if (bulk->coming.address || total > limits.announced || bulk->n_bytes > limits.announced - total)
 		return false;
 	bulk->coming = memory_to_fill(total);
 	bulk->n_come = 0;

@@ -16,7 +16,7 @@
 #include "link/proxy.h"
 
 /* The one by which new rights are granted. */
-static struct export *export_lookup_locked(const struct link *link, const struct port *port)
+struct export *export_lookup_locked(const struct link *link, const struct port *port)
 {
 	struct export *x = port->exports;
 
@@ -106,6 +106,11 @@ struct export *export_of_locked(struct link *link, struct port *port)
 struct export *export_find_locked(struct link *link, uint32_t index)
 {
 	return index & INDEX_IS_ADOPTED ? sparse_get(&link->adopted_exports, index) : table_get(&link->exports, index);
+}
+
+bool export_has_room_locked(const struct link *link)
+{
+	return link->exports.n_used + link->adopted_exports.n_used < limits.exports;
 }
 
 void export_grant_locked(struct export *x, const struct right *right)

@@ -45,6 +45,7 @@ struct export
 	 * the other end was granted before the port came to it, so that these units are not ours any more */
 	uint64_t moved_ticket;
 	bool is_void;
+	bool is_flushing; /* its FLUSH waits */
 	bool is_given_back; /* an adopted index, by the other end, which does not know it any more; units may be left to move */
 	bool is_back; /* it was a relay, and is none any more (heir.h) */
 	bool is_heir; /* the other end gets the port if we die */
@@ -56,7 +57,8 @@ struct export
 
 /* All with node.lock held. */
 
-/* The export of a port to a link, made if there is none. */
+/* The export of a port to a link, made if there is none; and the one that there is, or NULL. */
+struct export *export_lookup_locked(const struct link *link, const struct port *port);
 struct export *export_of_locked(struct link *link, struct port *port);
 /* The one of this process itself, kernel_node(), which a peer who may look into it can take at any time (INDEX_OF_NODE).
  * NULL: the peer may not. */
@@ -65,6 +67,8 @@ struct export *export_node_locked(struct link *link);
 struct export *export_new_locked(struct link *link, struct port *port);
 struct export *export_adopt_locked(struct link *link, uint32_t index, struct port *port);
 struct export *export_find_locked(struct link *link, uint32_t index); /* NULL: none */
+/* Whether the other end may hold more ports than it does. */
+bool export_has_room_locked(const struct link *link);
 /* A unit more: takes the naked right (send or send-once, valid). */
 void export_grant_locked(struct export *x, const struct right *right);
 /* A unit less: *right is it, naked. False: the other end has none. */

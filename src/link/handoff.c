@@ -66,30 +66,99 @@ static struct meeting *meeting_find_locked(uint64_t giver, uint64_t owner, uint6
 	return found ? *(struct meeting **)found : NULL;
 }
 
-/* NULL: the giver has too many of them. */
+/* Offers that wait, in owner.offers. They are counted for each giver, because of one that is never asked for it cannot be told
+ * who of the two has lied. So nobody can use up what others may have. */
+struct offer_count {
+	uint64_t giver;
+	uint32_t n;
+};
+
+static int offer_count_compare(const void *a, const void *b)
+{
+	const struct offer_count *x = a, *y = b;
+
+	return x->giver < y->giver ? -1 : x->giver > y->giver;
+}
+
+/* False: there are too many. */
+static bool offer_count_up_locked(struct link *owner, uint64_t giver)
+{
+	struct offer_count key = { .giver = giver }, *count;
+	void *found = tfind(&key, &owner->offers, offer_count_compare);
+
+	if (found) {
+		count = *(struct offer_count **)found;
+		if (count->n == LINK_MAX_OFFERS)
+			return false;
+		count->n++;
+		return true;
+	}
+	count = certain_alloc(sizeof *count);
+	*count = (struct offer_count){ giver, 1 };
+	while (!tsearch(count, &owner->offers, offer_count_compare))
+		free(certain_alloc(4 * sizeof(void *))); /* waits for memory */
+	return true;
+}
+
+static void offer_count_down_locked(struct link *owner, uint64_t giver)
+{
+	struct offer_count key = { .giver = giver }, *count;
+	void *found = tfind(&key, &owner->offers, offer_count_compare);
+
+	if (!found)
+		return;
+	count = *(struct offer_count **)found;
+	if (--count->n)
+		return;
+	tdelete(&key, &owner->offers, offer_count_compare);
+	free(count);
+}
+
+/* On the account of the giver, who has sent the ticket, or of the owner, who has made the offer. False: there are too many. */
+static bool meeting_charge_locked(uint64_t giver, uint64_t owner, enum meeting_state state)
+{
+	struct link *link = link_find_locked(state == MEETING_TICKET ? giver : owner);
+
+	if (!link)
+		return true;
+	if (state != MEETING_TICKET)
+		return offer_count_up_locked(link, giver);
+	if (link->n_tickets == LINK_MAX_MEETINGS)
+		return false;
+	link->n_tickets++;
+	return true;
+}
+
+static void meeting_discharge_locked(const struct meeting *x)
+{
+	struct link *link = link_find_locked(x->state == MEETING_TICKET ? x->giver : x->owner);
+
+	if (!link)
+		return;
+	if (x->state != MEETING_TICKET)
+		offer_count_down_locked(link, x->giver);
+	else if (link->n_tickets)
+		link->n_tickets--;
+}
+
+/* NULL: there are too many of them. */
 static struct meeting *meeting_new_locked(uint64_t giver, uint64_t owner, uint64_t number, enum right_kind kind,
 					  enum meeting_state state)
 {
-	struct link *link = link_find_locked(giver);
 	struct meeting *x;
 
-	if (link && link->n_meetings == LINK_MAX_MEETINGS)
+	if (!meeting_charge_locked(giver, owner, state))
 		return NULL;
 	x = certain_alloc(sizeof *x);
 	*x = (struct meeting){ .giver = giver, .owner = owner, .number = number, .kind = kind, .state = state };
 	while (!tsearch(x, &node.meetings, meeting_compare))
 		free(certain_alloc(4 * sizeof(void *))); /* waits for memory */
-	if (link)
-		link->n_meetings++;
 	return x;
 }
 
 static void meeting_free_locked(struct meeting *x)
 {
-	struct link *link = link_find_locked(x->giver);
-
-	if (link)
-		link->n_meetings--;
+	meeting_discharge_locked(x);
 	tdelete(x, &node.meetings, meeting_compare);
 	free(x);
 }
@@ -152,7 +221,15 @@ static void deposit_keep_locked(uint64_t receiver, uint64_t giver, uint64_t numb
 
 	*deposit = (struct deposit){ .receiver = receiver, .giver = giver, .number = number, .right = *right };
 	list_append(&node.deposits, &deposit->link);
+	(void)link_charge_waiting_locked(link_find_locked(giver));
 	right->port = NULL;
+}
+
+static void deposit_free_locked(struct deposit *deposit)
+{
+	link_discharge_waiting_locked(deposit->giver);
+	list_unlink(&deposit->link);
+	free(deposit);
 }
 
 bool handoff_take_deposit(struct link *from, const struct frame_ticket *f)
@@ -162,7 +239,9 @@ bool handoff_take_deposit(struct link *from, const struct frame_ticket *f)
 	bool ok;
 
 	lock_take(&node.lock);
-	ok = export_take_locked(from, &f->right, &right);
+	ok = export_take_locked(from, &f->right, &right) && link_charge_waiting_locked(from);
+	if (ok)
+		link_discharge_waiting_locked(from->peer_id); /* there is room for one more */
 	if (ok && link_is_expected_locked(f->node)) {
 		receiver = link_find_locked(f->node);
 		if (receiver && !migrate_is_in_limbo(right.port))
@@ -187,9 +266,11 @@ static void answer_query_locked(struct link *asker, uint64_t giver, uint64_t num
 bool handoff_take_query(struct link *from, const struct frame_ticket *f)
 {
 	struct query *query;
+	bool ok = true;
 
 	lock_take(&node.lock);
 	if (link_is_expected_locked(f->node)) {
+		ok = link_charge_waiting_locked(from);
 		query = certain_alloc(sizeof *query);
 		*query = (struct query){ .asker = from->peer_id, .giver = f->node, .number = f->number };
 		list_append(&node.queries, &query->link);
@@ -197,7 +278,7 @@ bool handoff_take_query(struct link *from, const struct frame_ticket *f)
 		answer_query_locked(from, f->node, f->number);
 	}
 	lock_drop(&node.lock);
-	return true;
+	return ok;
 }
 
 /* ---- the receiver ------------------------------------------------------------------------------------------------- */
@@ -442,25 +523,28 @@ void handoff_discard(struct parked *parked)
 	free(parked);
 }
 
-/* R1, the offer's side. Takes the right, unless it returns false or leaves it: nobody is going to claim it. */
-static bool meet_locked(struct link *owner, const struct frame_ticket *f, struct right *right, struct outcome *outcome)
+/* R1, the offer's side. Takes the right, unless nobody is going to claim it. */
+static void meet_locked(struct link *owner, const struct frame_ticket *f, struct right *right, struct outcome *outcome)
 {
 	struct meeting *x = meeting_find_locked(f->node, owner->peer_id, f->number);
 
-	if (x && (x->state != MEETING_TICKET || x->kind != right->kind))
-		return false;
+	/* Twice, or of another kind than the ticket. The owner may have been told so by the giver, and is not to suffer. */
+	if (x && (x->state != MEETING_TICKET || x->kind != right->kind)) {
+		if (x->state == MEETING_TICKET)
+			ticket_settle_locked(x, PORT_DEAD, outcome);
+		return;
+	}
 	if (!x && !link_is_expected_locked(f->node))
-		return true;
+		return;
 	if (x) {
 		ticket_settle_locked(x, right->port, outcome);
 	} else {
 		x = meeting_new_locked(f->node, owner->peer_id, f->number, right->kind, MEETING_OFFER);
 		if (!x)
-			return false;
+			return;
 		x->right = *right;
 	}
 	right->port = NULL;
-	return true;
 }
 
 /* The owner's port has moved, and what it was to offer another node will, by a ticket of the owner's. */
@@ -470,10 +554,13 @@ static bool meet_onward_locked(struct link *owner, const struct frame_ticket *f,
 	enum right_kind kind = f->right.kind;
 	struct port *port;
 
-	if ((x && (x->state != MEETING_TICKET || x->kind != kind)) ||
-	    !ticket_follow_locked(owner->peer_id, &f->onward, kind, &port, &onward))
+	bool is_wanted = !x || (x->state == MEETING_TICKET && x->kind == kind); /* as in meet_locked() */
+
+	if (!ticket_follow_locked(owner->peer_id, &f->onward, kind, &port, &onward))
 		return false;
-	if (x && !onward) {
+	if (!is_wanted) {
+		outcome->unclaimed = (struct right){ onward ? NULL : port, kind };
+	} else if (x && !onward) {
 		ticket_settle_locked(x, port, outcome);
 	} else if (x) {
 		onward->place = x->place;
@@ -489,7 +576,7 @@ static bool meet_onward_locked(struct link *owner, const struct frame_ticket *f,
 				       onward ? MEETING_ONWARD : MEETING_OFFER);
 		if (!x) {
 			outcome->unclaimed = (struct right){ onward ? NULL : port, kind };
-			return false;
+			return true;
 		}
 		x->right = (struct right){ onward ? NULL : port, kind };
 		x->other = onward;
@@ -529,7 +616,9 @@ bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 	if (f->right.form == WIRE_TICKET)
 		ok = meet_onward_locked(from, f, &outcome);
 	else
-		ok = read_offer_locked(from, &f->right, &right) && meet_locked(from, f, &right, &outcome);
+		ok = read_offer_locked(from, &f->right, &right);
+	if (ok && f->right.form != WIRE_TICKET)
+		meet_locked(from, f, &right, &outcome);
 	lock_drop(&node.lock);
 	right_destroy(&right);
 	outcome_run(&outcome);
@@ -569,8 +658,7 @@ static void offer_deposits_locked(struct link *receiver)
 		offer_locked(receiver, deposit->giver, deposit->number, &deposit->right);
 		if (deposit->right.port)
 			right_drop_dead(&deposit->right);
-		list_unlink(&deposit->link);
-		free(deposit);
+		deposit_free_locked(deposit);
 	}
 }
 
@@ -602,10 +690,21 @@ static bool is_ticket_of_owner(const struct meeting *x, const void *owner)
 	return x->state == MEETING_TICKET && x->owner == *(const uint64_t *)owner;
 }
 
+/* Its offers of what has died with it: a ticket that comes for one is dead anyway. */
+static bool is_dead_offer_of_owner(const struct meeting *x, const void *owner)
+{
+	return x->state == MEETING_OFFER && x->owner == *(const uint64_t *)owner && right_is_valid(&x->right) &&
+	       port_is_dead(x->right.port);
+}
+
 static void end_owner_locked(uint64_t id, struct outcome *outcome)
 {
 	struct meeting *x;
 
+	while ((x = meeting_select_locked(is_dead_offer_of_owner, &id))) {
+		right_drop_dead(&x->right);
+		meeting_free_locked(x);
+	}
 	while ((x = meeting_select_locked(is_ticket_of_owner, &id)))
 		ticket_settle_locked(x, PORT_DEAD, outcome);
 }
@@ -646,23 +745,23 @@ static bool end_receiver_locked(uint64_t id, struct right *right)
 		if (deposit->receiver != id)
 			continue;
 		*right = deposit->right;
-		list_unlink(&deposit->link);
-		free(deposit);
+		deposit_free_locked(deposit);
 		return true;
 	}
 	return false;
 }
 
-/* T hears of S's death: nothing more comes from it. */
+/* T hears of S's death: nothing more comes from it. Or the asker's: nobody wants to know any more. */
 static void answer_queries_locked(uint64_t giver)
 {
 	list_for_each(query, &node.queries, struct query, link) {
 		struct link *asker = link_find_locked(query->asker);
 
-		if (query->giver != giver)
+		if (query->giver != giver && query->asker != giver)
 			continue;
 		if (asker)
-			answer_query_locked(asker, giver, query->number);
+			answer_query_locked(asker, query->giver, query->number);
+		link_discharge_waiting_locked(query->asker);
 		list_unlink(&query->link);
 		free(query);
 	}

@@ -108,6 +108,16 @@ void heir_forget_export_locked(const struct export *notify)
 			heir_free(heir);
 }
 
+/* Each has a right of its own to notify. */
+static uint32_t heirs_by(const struct link *from, const struct export *notify)
+{
+	uint32_t n = 0;
+
+	list_for_each(heir, &from->heirs, struct heir, link)
+		n += heir->notify == notify;
+	return n;
+}
+
 bool heir_take(struct link *from, const struct frame_heir *f)
 {
 	struct export *notify;
@@ -118,7 +128,7 @@ bool heir_take(struct link *from, const struct frame_heir *f)
 	heir_forget_locked(from, f->index);
 	if (f->notify != INDEX_NONE) {
 		notify = export_find_locked(from, f->notify);
-		ok = notify && notify->onces > 0 && f->limit <= UINT16_MAX;
+		ok = notify && notify->onces > heirs_by(from, notify) && f->limit <= UINT16_MAX;
 		if (ok) {
 			heir = certain_alloc(sizeof *heir);
 			*heir = (struct heir){ .index = f->index, .limit = f->limit, .notify = notify };

@@ -2,6 +2,7 @@
 #include "link/inbound.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <mach/notify.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernel/after.h"
+#include "kernel/charge.h"
 #include "kernel/image.h"
 #include "kernel/message.h"
 #include "kernel/notify.h"
@@ -80,16 +82,20 @@ static bool read_right_locked(struct arrival *a, enum right_kind kind, const str
 	struct right right = { NULL, kind };
 	struct wire_ticket ticket;
 	struct wire_right wire;
+	unsigned wire_form;
 
 	if (!reader_read(&a->reader, &wire, sizeof wire))
 		return false;
+	wire_form = wire.form;
 	if (wire.form == WIRE_NULL || wire.form == WIRE_DEAD) {
 		*place_port(place) = wire.form == WIRE_DEAD ? PORT_DEAD : NULL;
 		return true;
 	}
-	if (wire.kind != kind || (kind == RIGHT_RECEIVE) != (wire.form == WIRE_RECEIVE))
+	if ((wire.form & WIRE_FORM) == WIRE_MINE)
+		wire_form = WIRE_MINE; /* which alone has marks */
+	if (kind == RIGHT_NONE || wire.kind != kind || (kind == RIGHT_RECEIVE) != (wire_form == WIRE_RECEIVE))
 		return false;
-	switch (wire.form & WIRE_FORM) {
+	switch (wire_form) {
 	case WIRE_MINE:
 		if (!take_theirs_locked(a->from, &wire, &right))
 			return false;
@@ -196,6 +202,8 @@ static bool read_item(struct arrival *a, const struct descriptor *d)
 		return true;
 	if (has_rights && d->type != RIGHT_RECEIVE && d->type != RIGHT_SEND && d->type != RIGHT_SEND_ONCE)
 		return false;
+	if (m->n_items == LINK_MAX_ITEMS)
+		return false;
 	while (!(item = message_add_item(m)))
 		;
 	item->offset = d->data;
@@ -297,6 +305,19 @@ static void enter_transit(struct message *m)
 	}
 }
 
+static void charge(struct link *from, struct message *m)
+{
+	size_t n = sizeof *m + m->capacity;
+
+	if (m->items != m->inline_items)
+		n += m->items_capacity * sizeof *m->items;
+	for (uint32_t i = 0; i < m->n_items; i++)
+		n += m->items[i].memory.size + m->items[i].n_rights * sizeof(struct port *);
+	m->weight = n;
+	m->charge = from->charge;
+	charge_add(from->charge, n);
+}
+
 static const char *take_message(struct link *from, struct reader r)
 {
 	struct arrival a = { .from = from, .reader = r };
@@ -316,6 +337,7 @@ static const char *take_message(struct link *from, struct reader r)
 		return "a message with something that it may not have";
 	}
 	is_complex = a.message->is_complex;
+	charge(from, a.message);
 	if (is_complex)
 		enter_transit(a.message);
 	if (a.is_in_turn && !a.parked)
@@ -336,7 +358,7 @@ static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sen
 	bool may_have_any = migrate_is_settling_locked(from, x->index) || x->index == INDEX_OF_NODE;
 
 	if ((n_sends && x->sends == 0 && !may_have_any) || (n_onces && !may_have_any) ||
-	    n_sends > LINK_MAX_UNITS - x->sends || n_onces > LINK_MAX_UNITS - x->onces)
+	    n_sends > LINK_MAX_UNITS - x->sends || (n_onces && n_onces + (uint64_t)x->onces > LINK_MAX_ONCES))
 		return false;
 	if (n_sends)
 		migrate_note_senders_locked(from, x->index);
@@ -389,8 +411,8 @@ static bool take_count(struct link *from, const struct frame_index *f)
 		take_less_locked(x, n_less, n_gone, f->is_end);
 	}
 	lock_drop(&node.lock);
-	for (; ok && n_less > 0; n_less--)
-		port_drop_send(port);
+	if (ok)
+		port_drop_sends(port, n_less);
 	return ok;
 }
 
@@ -411,6 +433,7 @@ static bool take_received(struct link *from, const struct frame_index *f)
 		else
 			proxy_note_received_locked(x, (uint32_t)f->sends, &after, &accepted);
 		x->n_answers += f->onces == 1;
+		x->is_mute &= f->onces != 1;
 		outbound_transmit_admitted_locked(&after);
 		proxy_ask_again_locked(x);
 	}
@@ -548,7 +571,7 @@ static const char *take_introduction(struct link *from, struct reader r)
 		return "a frame of a wrong size";
 	fd = inbound_take_fd(from);
 	if (fd >= 0)
-		link_take_introduction(fd, id);
+		link_take_introduction(from, fd, id);
 	return NULL; /* if we have no descriptor left it looks as if the other had died */
 }
 
@@ -614,9 +637,17 @@ int inbound_take_fd(struct link *link)
 	return fd;
 }
 
+/* Memory and nothing else: to read from what other descriptors stand for may take as long as whoever made them likes. */
+static bool is_memory_of(int fd, size_t size)
+{
+	struct stat st;
+
+	return fcntl(fd, F_GET_SEALS) >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)size;
+}
+
 static unsigned char *read_elsewhere(int fd, size_t size)
 {
-	unsigned char *bytes = malloc(size);
+	unsigned char *bytes = is_memory_of(fd, size) ? malloc(size) : NULL;
 	size_t done = 0;
 
 	while (bytes && done < size) {
@@ -639,7 +670,7 @@ static const char *take_elsewhere(struct link *from, enum frame_type type, struc
 	uint64_t size;
 	int fd;
 
-	if (!reader_read(&r, &size, sizeof size) || r.left || size > LINK_MAX_ELSEWHERE || size % 8)
+	if (!reader_read(&r, &size, sizeof size) || r.left || size > limits.announced || size % 8)
 		return "a large frame that is too large";
 	fd = inbound_take_fd(from);
 	if (fd >= 0) {
@@ -669,7 +700,8 @@ static bool take_next(struct link *link, const char **objection)
 {
 	const unsigned char *bytes;
 	struct frame header;
-	enum ring_taken taken = link->is_broken ? RING_EMPTY : ring_peek(&link->ring, &header, &bytes);
+	enum ring_taken taken =
+		link->is_broken || link_is_held(link) ? RING_EMPTY : ring_peek(&link->ring, &header, &bytes);
 
 	if (taken == RING_EMPTY)
 		return false;
@@ -712,14 +744,17 @@ bool inbound_take_one(struct link *link)
 
 bool inbound_drain(struct link *link)
 {
+	uint32_t from = link->ring.head;
 	const char *objection = NULL;
 	bool has_any = false;
 
 	if (link->is_draining)
 		return false;
 	link->is_draining = true;
-	while (!objection && take_next(link, &objection))
+	/* A ring full, and then it is somebody else's turn. */
+	while (!objection && link->ring.head - from < RING_SIZE && take_next(link, &objection))
 		has_any = true;
+	link->has_rest = link->ring.head - from >= RING_SIZE;
 	link->is_draining = false;
 	if (has_any)
 		after_taking(link, objection);

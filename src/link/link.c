@@ -3,15 +3,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "kernel/charge.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
 #include "link/broker.h"
@@ -24,6 +27,7 @@
 #include "link/poller.h"
 #include "link/proxy.h"
 #include "platform/cpu.h"
+#include "platform/deadline.h"
 
 /* A frame that found no room in the ring, or whose descriptors found none in the socket. */
 struct late_frame {
@@ -35,7 +39,7 @@ struct late_frame {
 	struct memory memory; /* not empty: instead of a frame, pieces of this */
 	size_t n_sent;	      /* bytes of it */
 	uint32_t size;
-	unsigned char bytes[];
+	_Alignas(8) unsigned char bytes[];
 };
 
 /* ---- making one --------------------------------------------------------------------------------------------------- */
@@ -55,10 +59,13 @@ static void link_free(struct link *link)
 	table_deinit(&link->proxies);
 	link_close(&link->socket);
 	link_close(&link->doorbell);
+	link_close(&link->doorbell_end);
 	link_close(&link->peer_doorbell);
 	link_close(&link->memfd);
 	ring_deinit(&link->ring);
 	free(link->fds);
+	if (link->charge)
+		charge_leave(link->charge);
 	free(link);
 }
 
@@ -70,31 +77,45 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 		.peer_id = peer_id,
 		.socket = socket,
 		.doorbell = -1,
+		.doorbell_end = -1,
 		.peer_doorbell = -1,
 		.memfd = -1,
 	};
 	list_init(&link->node_link);
 	list_init(&link->hot_link);
+	list_init(&link->rest_link);
 	list_init(&link->backlog);
 	list_init(&link->late_link);
 	bulk_init(&link->bulk);
 	list_init(&link->heirs);
 }
 
+/* Small: the host allows a user only so much memory in pipes. */
+static bool link_open_doorbell(struct link *link)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	(void)fcntl(ends[1], F_SETPIPE_SZ, DOORBELL_SIZE);
+	link->doorbell_end = ends[0];
+	link->doorbell = ends[1];
+	return true;
+}
+
 static bool link_open(struct link *link)
 {
 	int on = 1;
 
-	if (setsockopt(link->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
-		return false;
-	link->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return link->doorbell >= 0 && ring_init(&link->ring, &link->memfd);
+	link->charge = charge_new();
+	return link->charge && setsockopt(link->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0 &&
+	       link_open_doorbell(link) && ring_init(&link->ring, &link->memfd);
 }
 
 /* A greeting that cannot be sent shows in the socket, too. */
 static void link_greet(struct link *link)
 {
-	int fds[] = { link->memfd, link->doorbell };
+	int fds[] = { link->memfd, link->doorbell_end };
 
 	(void)packet_send(link->socket, PACKET_GREETING, node.id, fds, 2);
 	link_close(&link->memfd);
@@ -194,11 +215,20 @@ bool link_is_expected_locked(uint64_t node_id)
 
 /* ---- sending ------------------------------------------------------------------------------------------------------ */
 
+/* A pipe that the peer lets run full is no reason to wait. */
 static void link_ring_doorbell(struct link *link)
 {
-	static const uint64_t one = 1;
+	if (write(link->doorbell, "", 1) != 1)
+		(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
+}
 
-	(void)!write(link->peer_doorbell, &one, sizeof one);
+/* Not by read(): whether that waits is up to the peer, who has the same open file. */
+void link_empty_doorbell(struct link *link)
+{
+	char bytes[DOORBELL_SIZE];
+	struct iovec room = { bytes, sizeof bytes };
+
+	(void)!vmsplice(link->peer_doorbell, &room, 1, SPLICE_F_NONBLOCK);
 }
 
 /* Whoever is woken for one frame looks at all, so what was to be done soon is done then. */
@@ -263,19 +293,65 @@ static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigne
 	return true;
 }
 
+static size_t late_frame_weight(const struct late_frame *late)
+{
+	return sizeof *late + late->size + late->memory.size;
+}
+
+/* Whoever does not take what is sent to it for so long is as good as dead. */
+static void link_check_backlog_locked(struct link *link)
+{
+	if (link->backlog_bytes > limits.backlog)
+		link_break_locked(link, "it does not read what is sent to it");
+}
+
+static bool is_count(const struct frame *frame)
+{
+	return frame->type == FRAME_COUNT && !((const struct frame_index *)(const void *)frame)->is_end;
+}
+
+/* A change of counts goes into the one that waits already, so what waits for a peer that is stopped does not grow with each
+ * call that is made here. Between the two there is nothing but others. */
+static bool late_frame_merge(struct link *link, const struct frame *frame)
+{
+	enum { LOOK_BACK = 16 };
+	const struct frame_index *f = (const struct frame_index *)(const void *)frame;
+	struct list *at = link->backlog.prev;
+
+	if (!is_count(frame))
+		return false;
+	for (unsigned i = 0; i < LOOK_BACK && at != &link->backlog; i++, at = at->prev) {
+		struct late_frame *late = container_of(at, struct late_frame, link);
+		struct frame_index *earlier = (struct frame_index *)(void *)late->bytes;
+
+		if (late->memory.address || !is_count(&earlier->header))
+			return false;
+		if (earlier->index != f->index)
+			continue;
+		earlier->sends += f->sends;
+		earlier->onces += f->onces;
+		return true;
+	}
+	return false;
+}
+
 static void late_frame_append(struct link *link, struct late_frame *late)
 {
 	list_init(&late->link);
 	list_append(&link->backlog, &late->link);
-	link->backlog_bytes += late->size + late->memory.size;
+	link->backlog_bytes += late_frame_weight(late);
 	atomic_store_explicit(&link->has_backlog, true, memory_order_relaxed);
 }
 
 static void link_postpone_locked(struct link *link, const struct frame *frame, enum urgency urgency, const int *fds,
 				 unsigned n_fds, unsigned n_fds_sent)
 {
-	struct late_frame *late = certain_alloc(sizeof *late + frame->size);
+	struct late_frame *late;
 
+	if (late_frame_merge(link, frame))
+		return;
+	link_check_backlog_locked(link);
+	late = certain_alloc(sizeof *late + frame->size);
 	*late = (struct late_frame){
 		.n_fds = n_fds, .n_fds_sent = n_fds_sent, .urgency = urgency, .size = frame->size
 	};
@@ -292,7 +368,7 @@ static void link_postpone_locked(struct link *link, const struct frame *frame, e
 static void late_frame_free(struct link *link, struct late_frame *late)
 {
 	list_unlink(&late->link);
-	link->backlog_bytes -= late->size + late->memory.size;
+	link->backlog_bytes -= late_frame_weight(late);
 	memory_drop(&late->memory);
 	atomic_store_explicit(&link->has_backlog, !list_is_empty(&link->backlog), memory_order_relaxed);
 	free(late->more_fds);
@@ -343,7 +419,7 @@ void link_flush_locked(struct link *link)
 
 	if (!list_is_empty(&link->backlog))
 		ring_look_for_room(&link->ring); /* perhaps it is the socket that is full */
-	while (link->state != LINK_ENDED && !list_is_empty(&link->backlog)) {
+	while (link->state != LINK_ENDED && !link->is_broken && !list_is_empty(&link->backlog)) {
 		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
 
 		if (!link_put_late_locked(link, late))
@@ -351,6 +427,8 @@ void link_flush_locked(struct link *link)
 		urgency = late->urgency > urgency ? late->urgency : urgency;
 		late_frame_free(link, late);
 	}
+	if (atomic_load_explicit(&link->ring.is_wrong, memory_order_relaxed))
+		link_break_locked(link, "its ring makes no sense");
 	if (list_is_empty(&link->backlog))
 		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
 	if (!list_is_empty(&link->backlog))
@@ -372,10 +450,11 @@ void link_send_memory_locked(struct link *link, struct memory *m)
 {
 	struct late_frame *late;
 
-	if (link->state == LINK_ENDED) {
+	if (link->state == LINK_ENDED || link->is_broken) {
 		memory_drop(m);
 		return;
 	}
+	link_check_backlog_locked(link);
 	late = certain_alloc(sizeof *late);
 	*late = (struct late_frame){ .memory = *m };
 	*m = (struct memory){ 0 };
@@ -385,7 +464,7 @@ void link_send_memory_locked(struct link *link, struct memory *m)
 
 bool link_is_behind_locked(const struct link *link)
 {
-	return link->backlog_bytes > RING_SIZE;
+	return link->backlog_bytes > RING_SIZE && !link->is_broken;
 }
 
 void link_end_watching_locked(struct link *link)
@@ -398,7 +477,8 @@ void link_end_watching_locked(struct link *link)
  * nothing for a while is left alone: it will say when there is room. */
 void link_help(struct link *link)
 {
-	enum { PATIENCE = 20000 };
+	enum { PATIENCE = 20000, PATIENCE_MS = 1000 };
+	struct deadline end = deadline_after_ms(PATIENCE_MS);
 	bool is_behind = true;
 
 	lock_take(&node.lock);
@@ -414,7 +494,7 @@ void link_help(struct link *link)
 		turns = 0;
 		lock_take(&node.lock);
 		link_flush_locked(link);
-		is_behind = link_is_behind_locked(link);
+		is_behind = link_is_behind_locked(link) && !deadline_passed(&end);
 		lock_drop(&node.lock);
 		poller_look(false);
 	}
@@ -430,6 +510,8 @@ static int elsewhere_fd(const struct frame *frame)
 	size_t size = frame->size - sizeof *frame, done = 0;
 	int fd = memfd_create("portunus-frame", MFD_CLOEXEC);
 
+	if (fd >= 0)
+		(void)fchmod(fd, 0600);
 	while (fd >= 0 && done < size) {
 		ssize_t n = write(fd, bytes + done, size - done);
 
@@ -465,7 +547,7 @@ void link_send_locked(struct link *link, struct frame *frame, enum urgency urgen
 	unsigned n_fds_sent = 0;
 
 	lock_assert_held(&node.lock);
-	if (link->state == LINK_ENDED) {
+	if (link->state == LINK_ENDED || link->is_broken) {
 		for (unsigned i = 0; i < n_fds; i++)
 			close(fds[i]);
 		return;
@@ -491,6 +573,7 @@ void link_break_locked(struct link *link, const char *why)
 	if (link->is_broken)
 		return;
 	link->is_broken = true;
+	(void)shutdown(link->socket, SHUT_RDWR); /* the poller will see it, if it is not he who found out */
 	fprintf(stderr, "portunus: link to process %d dropped: %s\n", (int)(link->peer_id >> 32), why);
 }
 
@@ -502,6 +585,28 @@ bool link_take_fd_locked(struct link *link, int *fd)
 	link->first_fd = (link->first_fd + 1) % link->fds_capacity;
 	link->n_fds--;
 	return true;
+}
+
+bool link_charge_waiting_locked(struct link *link)
+{
+	if (link->n_waiting == LINK_MAX_WAITING)
+		return false;
+	link->n_waiting++;
+	return true;
+}
+
+void link_discharge_waiting_locked(uint64_t peer_id)
+{
+	struct link *link = link_find_locked(peer_id);
+
+	if (link && link->n_waiting)
+		link->n_waiting--;
+}
+
+bool link_is_held(const struct link *link)
+{
+	return charge_is_over(link->charge, atomic_load_explicit(&limits.queued, memory_order_relaxed)) &&
+	       !link->is_closed;
 }
 
 static bool link_keep_fd_locked(struct link *link, int fd)
@@ -548,21 +653,24 @@ static enum greeting link_take_greeting(struct link *link, struct parcel *parcel
 
 	if (!objection && !ring_join(&link->ring, parcel->fds[0]))
 		objection = "its memory is not sealed as it should be, or of another version or message layout";
+	if (!objection && !poller_watch_doorbell(link, parcel->fds[1]))
+		objection = "its doorbell is no pipe, or cannot be watched";
 	lock_take(&node.lock);
 	is_linked = link_find_locked(parcel->packet.node) != NULL;
-	if (is_linked && link_greets_first(link))
+	if (!objection && is_linked && link_greets_first(link))
 		objection = "there is a link to that node already";
 	if (objection)
 		link_break_locked(link, objection);
 	if (objection || is_linked) {
 		lock_drop(&node.lock);
+		if (link->peer_doorbell == parcel->fds[1])
+			parcel->fds[1] = -1; /* the link's */
 		parcel_close(parcel);
 		return objection ? GREETING_BROKEN : GREETING_NOT_WANTED; /* I1 */
 	}
 	if (!link_greets_first(link))
 		link_greet(link);
 	close(parcel->fds[0]);
-	link->peer_doorbell = parcel->fds[1];
 	link->peer_id = parcel->packet.node;
 	link->peer = (struct sender){ parcel->sender.pid, parcel->sender.uid, parcel->sender.gid };
 	link->state = LINK_LIVE;
@@ -602,11 +710,14 @@ static bool link_take_packet(struct link *link, struct parcel *parcel)
 	}
 }
 
+enum { PACKETS_AT_ONCE = 256 };
+
 bool link_read_socket(struct link *link)
 {
 	struct parcel parcel;
 
-	for (;;) {
+	/* As many as are needed now: the rest stays in the socket, and its sender waits. */
+	for (unsigned n = 0; n < PACKETS_AT_ONCE && link->n_fds < LINK_MAX_FDS; n++) {
 		switch (packet_receive(link->socket, &parcel)) {
 		case PACKET_NONE:
 			return true;
@@ -623,29 +734,34 @@ bool link_read_socket(struct link *link)
 			return false;
 		}
 	}
+	poller_come_back();
+	return true;
 }
 
 /* ---- introductions ------------------------------------------------------------------------------------------------ */
 
-static void link_begin_with(int socket, uint64_t peer_id)
+static void link_begin_with(struct link *introducer, int socket, uint64_t peer_id)
 {
 	struct link *link = link_new(socket, LINK_TO_PEER, peer_id);
 
-	if (link)
-		(void)link_begin(link);
+	if (!link)
+		return;
+	introducer->n_introduced++;
+	link->introducer = introducer->peer_id;
+	(void)link_begin(link);
 }
 
-void link_take_introduction(int socket, uint64_t peer_id)
+void link_take_introduction(struct link *from, int socket, uint64_t peer_id)
 {
-	bool is_known;
+	bool is_wanted;
 
 	lock_take(&node.lock);
-	is_known = link_find_locked(peer_id) != NULL;
+	is_wanted = !link_find_locked(peer_id) && peer_id != node.id && from->n_introduced < limits.links;
 	lock_drop(&node.lock);
-	if (is_known || peer_id == node.id)
-		close(socket);
+	if (is_wanted)
+		link_begin_with(from, socket, peer_id);
 	else
-		link_begin_with(socket, peer_id);
+		close(socket); /* to whom it was meant for it looks as if we had died */
 }
 
 static int id_compare(const void *a, const void *b)
@@ -744,8 +860,7 @@ static bool link_end_proxy(struct link *link, uint32_t *at)
 
 static void drop_units(struct port *port, uint32_t sends, uint32_t onces)
 {
-	for (; sends > 0; sends--)
-		port_drop_send(port);
+	port_drop_sends(port, sends);
 	for (; onces > 0; onces--)
 		notify_send_once(port);
 	port_unref(port);
@@ -793,7 +908,11 @@ static void link_drop_backlog_locked(struct link *link)
 
 static void link_detach_locked(struct link *link)
 {
+	struct link *introducer = link_find_locked(link->introducer);
 	int fd;
+
+	if (introducer && introducer->n_introduced)
+		introducer->n_introduced--;
 
 	if (link->state == LINK_LIVE) {
 		tdelete(link, &node.links, link_compare);
@@ -807,7 +926,8 @@ static void link_detach_locked(struct link *link)
 		if (fd >= 0)
 			close(fd);
 	tdestroy(link->introduced, free);
-	link->introduced = NULL;
+	tdestroy(link->offers, free);
+	link->introduced = link->offers = NULL;
 	list_for_each(other, &node.all_links, struct link, node_link)
 		link_forget_introduced_locked(other, link->peer_id);
 }

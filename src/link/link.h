@@ -18,6 +18,7 @@
 
 #include "kernel/message.h"
 #include "link/bulk.h"
+#include "link/limits.h"
 #include "link/node.h"
 #include "link/ring.h"
 #include "link/table.h"
@@ -34,33 +35,26 @@ enum link_role {
 	LINK_TO_CHILD,
 };
 
-/* Defaults; see <portunus/limits.h>. */
-enum {
-	LINK_MAX_EXPORTS = 1 << 20,
-	LINK_MAX_FDS = 1024,	      /* descriptors that came before the frames that need them */
-	LINK_MAX_BACKLOG = 64 << 20,  /* bytes that wait for room in the ring */
-	LINK_MAX_MEETINGS = 1 << 18,  /* offers and tickets by one giver that wait for each other */
-	LINK_MAX_UNITS = 1 << 24,     /* of send rights to one port */
-	LINK_MAX_HOLDERS = 1 << 16,   /* of a port that moves */
-	LINK_MAX_ELSEWHERE = 1 << 30, /* bytes of a frame too large for the ring */
-};
-
 struct link {
 	struct list node_link;
-	struct list hot_link;	       /* poller's */
-	unsigned n_refs;	       /* guarded by node.lock */
-	_Atomic enum link_state state; /* changed with node.lock, by the holder of the role; anybody may read it */
+	struct list hot_link, rest_link; /* poller's */
+	unsigned n_refs;		 /* guarded by node.lock */
+	_Atomic enum link_state state;	 /* changed with node.lock, by the holder of the role; anybody may read it */
 	enum link_role role;
 	uint64_t peer_id;   /* 0: not known before the greeting */
 	struct sender peer; /* as the host vouches for it */
-	int socket, doorbell, peer_doorbell,
-		memfd; /* -1: none. doorbell: ours, the peer writes it. memfd: until greeted */
+	/* -1: none. A doorbell is a pipe. We write into our own, of which only the reading end is passed on: nothing that the
+	 * peer can do to that makes us block, or ends us by SIGPIPE, because we keep one, too. memfd: until greeted */
+	int socket, doorbell, doorbell_end, peer_doorbell, memfd;
 	struct ring ring;
 	struct table exports, proxies;
 	struct sparse adopted_exports, adopted_proxies; /* of ports that have moved: migrate.h */
 	uint32_t next_adopted;
 	bool is_draining; /* poller's: it is taking frames from this link */
 	bool is_watched;  /* poller's: it watches the ring for room */
+	bool has_rest;	  /* poller's: it was too much for one turn */
+	bool is_closed;	  /* poller's: the peer has closed the socket; what is left in the ring is taken now or never */
+	uint32_t n_rung;  /* poller's: how often the peer's doorbell was heard */
 
 	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
 	size_t backlog_bytes;
@@ -73,9 +67,14 @@ struct link {
 	int *fds;	  /* descriptors that came, oldest first: a queue */
 	uint32_t n_fds, first_fd, fds_capacity;
 
-	uint32_t n_meetings; /* offers and tickets by this giver that wait for each other */
-	struct list heirs;   /* struct heir: what is ours if the peer dies */
-	void *introduced;    /* tsearch() tree of node ids to which we introduced this peer */
+	uint64_t introducer;	       /* 0, or who introduced the peer */
+	uint32_t n_introduced;	       /* links that the peer has introduced */
+	uint32_t n_tickets, n_waiting; /* what waits on this peer's account: limits.h */
+	uint32_t n_settlers;	       /* migrate.h: holders that it has told us of */
+	void *offers;		       /* handoff.h: tsearch() tree of offers of the peer's that wait, by giver */
+	struct charge *charge;	       /* of messages from the peer */
+	struct list heirs;	       /* struct heir: what is ours if the peer dies */
+	void *introduced;	       /* tsearch() tree of node ids to which we introduced this peer */
 };
 
 /* A link over a connected socket, which it takes. NULL with errno, and the socket is closed. Nothing comes before
@@ -90,7 +89,7 @@ bool link_begin(struct link *link);
  * So the link is on a socket that both have, whoever of those who introduced them has died, and when another socket is
  * closed, the higher has the link in its hands already, if only in the middle of the greeting: link_is_expected_locked().
  * An introduction is a frame, so it is read before all that its sender says later and that relies on it. */
-void link_take_introduction(int socket, uint64_t peer_id);
+void link_take_introduction(struct link *from, int socket, uint64_t peer_id);
 /* Introduces two peers to each other, unless that was done before. */
 void link_introduce_locked(struct link *a, struct link *b);
 
@@ -119,6 +118,10 @@ void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */
 void link_tell_room_locked(struct link *link);
 
+/* Takes out what the peer has rung, so that it can go on ringing. */
+enum { DOORBELL_SIZE = 4096 }; /* bytes, one for each ring */
+void link_empty_doorbell(struct link *link);
+
 /* Takes the oldest descriptor that the peer passed; *fd is -1 if it came when we had no room for it. False: none has
  * come. */
 bool link_take_fd_locked(struct link *link, int *fd);
@@ -126,6 +129,13 @@ bool link_take_fd_locked(struct link *link, int *fd);
 /* Reads packets from the socket: the greeting, descriptors. Called by the poller. False: the peer is gone or
  * has broken the rules. */
 bool link_read_socket(struct link *link);
+
+/* On the account of a peer something is kept until others have acted. False: it has too much of that already. The peer is
+ * named by its id, because it may be gone by the end. */
+bool link_charge_waiting_locked(struct link *link);
+void link_discharge_waiting_locked(uint64_t peer_id);
+/* Its messages take so much memory, as long as nobody receives them, that no more is taken from it. */
+bool link_is_held(const struct link *link);
 
 /* The peer broke the rules: one line in the log; the poller will end the link. */
 void link_break_locked(struct link *link, const char *why);

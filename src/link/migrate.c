@@ -58,6 +58,7 @@ struct relocation {
 	uint32_t index, limit; /* y; of y's queue */
 	bool is_orphan;	       /* A is gone: in limbo, with or without an offer */
 	bool is_dead;	       /* A has said that the port has died, and was answered with FLUSH */
+	uint64_t payer;	       /* on whose account it is */
 	uint32_t sends, onces; /* what H had when it stopped */
 };
 
@@ -121,8 +122,7 @@ static void forget_rights(struct port *port, uint32_t sends, uint32_t onces)
 /* With all consequences. */
 static void drop_rights(struct port *port, uint32_t sends, uint32_t onces)
 {
-	for (; sends > 0; sends--)
-		port_drop_send(port);
+	port_drop_sends(port, sends);
 	for (; onces > 0; onces--)
 		notify_send_once(port);
 }
@@ -353,10 +353,12 @@ bool migrate_take_flush(struct link *from, const struct frame_index *f)
 		port_unref(port);
 		return true;
 	}
-	ok = x && (x->is_void || (x->moved_ticket && x->sends == (uint32_t)f->sends && x->onces == (uint32_t)f->onces));
+	ok = x && !x->is_flushing &&
+	     (x->is_void || (x->moved_ticket && x->sends == (uint32_t)f->sends && x->onces == (uint32_t)f->onces));
 	if (ok && flush_waits_locked(x)) {
 		flush = certain_alloc(sizeof *flush);
 		flush->export = x;
+		x->is_flushing = true;
 		list_append(&node.flushes, &flush->link);
 	} else if (ok) {
 		flush_answer_locked(x);
@@ -395,14 +397,22 @@ static bool port_is_unsettled_locked(const struct port *port)
 	return false;
 }
 
+static void move_free_locked(struct move *move)
+{
+	link_discharge_waiting_locked(move->from->peer_id);
+	list_unlink(&move->link);
+	free(move);
+}
+
 /* B4. Not the last reference: whoever has the receive right has one. */
 static void move_check_settled_locked(struct move *move)
 {
+	struct port *port = move->port;
+
 	if (!move->has_arrived || move->is_returning || move->n_settlers || move->has_to_admit)
 		return;
-	list_unlink(&move->link);
-	port_unref(move->port);
-	free(move);
+	move_free_locked(move);
+	port_unref(port);
 }
 
 /* B1 for what was a proxy. Its rights stay as they are, and one more is the guard. What was to leave has arrived. */
@@ -523,8 +533,11 @@ void migrate_deliver_request(struct message *m)
 
 static void settler_free_locked(struct settler *s)
 {
+	struct link *former = link_find_locked(s->giver);
 	struct move *move = s->move;
 
+	if (former && former->n_settlers)
+		former->n_settlers--;
 	list_unlink(&s->link);
 	port_unref(s->port);
 	free(s);
@@ -550,8 +563,10 @@ static void settler_new_locked(struct move *move, const struct move_holder *hold
 	struct link *link = link_find_locked(holder->node);
 	struct settler *s;
 
-	if (!link_is_expected_locked(holder->node))
-		return; /* it is dead, or cannot come to us: it goes on by way of A */
+	/* It is dead, or cannot come to us, or A has named too many: it goes on by way of A. */
+	if (!link_is_expected_locked(holder->node) || move->from->n_settlers == LINK_MAX_SETTLERS)
+		return;
+	move->from->n_settlers++;
 	s = certain_alloc(sizeof *s);
 	*s = (struct settler){
 		.move = move,
@@ -572,7 +587,7 @@ static void settler_new_locked(struct move *move, const struct move_holder *hold
 static bool move_frame_is_sound(const struct frame_move *f, const struct move_holder *holders)
 {
 	if (!(f->index & INDEX_IS_ADOPTED) || f->index == INDEX_NONE || f->limit > UINT16_MAX ||
-	    f->sends > LINK_MAX_UNITS || f->onces > LINK_MAX_UNITS)
+	    f->sends > LINK_MAX_UNITS || f->onces > LINK_MAX_ONCES)
 		return false;
 	for (uint32_t i = 0; i < f->n_holders; i++)
 		if (holders[i].number == 0 || holders[i].sends > f->sends || holders[i].onces > f->onces)
@@ -588,7 +603,7 @@ bool migrate_take_move(struct link *from, const struct frame_move *f, const stru
 	if (!move_frame_is_sound(f, holders))
 		return false;
 	lock_take(&node.lock);
-	if (export_find_locked(from, f->index)) {
+	if (export_find_locked(from, f->index) || !export_has_room_locked(from) || !link_charge_waiting_locked(from)) {
 		lock_drop(&node.lock);
 		return false;
 	}
@@ -799,6 +814,14 @@ static struct relocation *relocation_find_locked(uint64_t giver, uint64_t home, 
 	return NULL;
 }
 
+static struct relocation *relocation_of_ready_locked(uint64_t home, uint32_t index)
+{
+	list_for_each(r, &node.relocations, struct relocation, link)
+		if (r->home == home && r->index == index && r->to)
+			return r;
+	return NULL;
+}
+
 static struct relocation *relocation_new_locked(uint64_t giver, uint64_t home, uint64_t number)
 {
 	struct relocation *r = certain_alloc(sizeof *r);
@@ -812,6 +835,7 @@ static void relocation_free_locked(struct relocation *r)
 {
 	if (r->proxy && r->proxy->relocation == r)
 		r->proxy->relocation = NULL;
+	link_discharge_waiting_locked(r->payer);
 	list_unlink(&r->link);
 	free(r);
 }
@@ -842,8 +866,10 @@ bool migrate_take_moved(struct link *from, const struct frame_ticket *f)
 	if (r)
 		relocation_free_locked(r); /* it had come back to A */
 	/* If this node cannot come to be linked to the new home it goes on by way of the old one. */
+	ok = ok && link_charge_waiting_locked(from);
 	if (ok) {
 		r = relocation_new_locked(from->peer_id, f->node, f->number);
+		r->payer = from->peer_id;
 		r->old_index = f->right.value;
 		r->proxy = proxy_find_locked(from, f->right.value);
 	}
@@ -903,7 +929,7 @@ static void await_moved(uint64_t giver, uint64_t home, uint64_t number)
 	bool has_more = true;
 	struct link *link;
 
-	while (has_more) {
+	for (unsigned n = 0; has_more && n < RING_SIZE / sizeof(struct frame); n++) { /* what was there when we began */
 		lock_take(&node.lock);
 		link = link_find_locked(giver);
 		if (link && relocation_find_locked(giver, home, number))
@@ -929,10 +955,14 @@ bool migrate_take_offer(struct link *from, const struct frame_ticket *f)
 	lock_take(&node.lock);
 	r = relocation_find_locked(f->node, from->peer_id, f->number);
 	ok = f->right.value < LINK_MAX_EXPORTS && !proxy_find_locked(from, f->right.value) &&
-	     (r ? !r->to : !link_find_locked(f->node));
-	if (ok && !r) { /* A is gone, and so is our proxy: what READY brings is to be given back */
+	     !relocation_of_ready_locked(from->peer_id, f->right.value) &&
+	     ((r && !r->to) || link_charge_waiting_locked(from));
+	/* A is gone, and so is our proxy; or A has told B of us, but not us of B, or told B twice, which is no fault of B's.
+	 * What READY brings is to be given back. */
+	if (ok && (!r || r->to)) {
 		r = relocation_new_locked(f->node, from->peer_id, f->number);
 		r->is_orphan = true;
+		r->payer = from->peer_id;
 	}
 	if (ok) {
 		r->index = f->right.value;
@@ -1068,14 +1098,6 @@ void migrate_go_on(void)
 }
 
 /* ---- H: arrived --------------------------------------------------------------------------------------------------- */
-
-static struct relocation *relocation_of_ready_locked(uint64_t home, uint32_t index)
-{
-	list_for_each(r, &node.relocations, struct relocation, link)
-		if (r->home == home && r->index == index && r->to)
-			return r;
-	return NULL;
-}
 
 /* The proxy has ended meanwhile, or never was: what it was to have is given back. */
 static void give_back_locked(struct link *home, const struct relocation *r, const struct frame_index *f)
@@ -1233,9 +1255,8 @@ void migrate_note_death_locked(struct port *port)
 				s->sends = s->onces = 0;
 			}
 		forget_rights(port, move->is_returning, 0);
-		list_unlink(&move->link);
+		move_free_locked(move);
 		port_unref(port); /* not the last */
-		free(move);
 	}
 }
 

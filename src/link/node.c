@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "kernel/remote.h"
+#include "kernel/right.h"
 #include "kernel/thread.h"
 #include "link/broker.h"
 #include "link/export.h"
@@ -15,6 +16,7 @@
 #include "link/outbound.h"
 #include "link/poller.h"
 #include "link/proxy.h"
+#include "link/table.h"
 
 struct node node = { .lock = LOCK_INIT(RANK_LINK) };
 
@@ -48,9 +50,34 @@ void node_unnote_locked(struct noted *noted)
 		atomic_store(&remote.is_unsettled, true);
 }
 
+struct unsent {
+	struct list link;
+	struct right right;
+};
+
+void node_drop_later_locked(const struct right *right)
+{
+	struct unsent *unsent = certain_alloc(sizeof *unsent);
+
+	unsent->right = *right;
+	list_init(&unsent->link);
+	list_append(&node.unsent, &unsent->link);
+	atomic_store(&remote.is_unsettled, true);
+}
+
+static void drop_unsent(struct list *unsent)
+{
+	list_for_each(x, unsent, struct unsent, link) {
+		list_unlink(&x->link);
+		right_destroy(&x->right);
+		free(x);
+	}
+}
+
 static void node_settle(void)
 {
 	struct noted *noted, *next;
+	struct list unsent;
 
 	lock_take(&node.lock);
 	atomic_store(&remote.is_unsettled, false);
@@ -61,7 +88,10 @@ static void node_settle(void)
 		else
 			proxy_settle_locked(container_of(noted, struct proxy, noted));
 	}
+	list_init(&unsent);
+	list_splice(&unsent, &node.unsent);
 	lock_drop(&node.lock);
+	drop_unsent(&unsent);
 }
 
 static const struct remote_ops node_ops = {
@@ -107,6 +137,7 @@ bool node_init(uint32_t number)
 		list_init(&node.relocations);
 		list_init(&node.flushes);
 		list_init(&node.kept);
+		list_init(&node.unsent);
 		node_make_id();
 		if (number)
 			node.id = (uint64_t)(uint32_t)getpid() << 32 | number;
@@ -133,6 +164,7 @@ void node_forget(void)
 	list_for_each(link, &node.all_links, struct link, node_link) {
 		close(link->socket);
 		close(link->doorbell);
+		close(link->doorbell_end);
 		if (link->peer_doorbell >= 0)
 			close(link->peer_doorbell);
 	}

@@ -39,6 +39,7 @@ struct node {
 	struct list relocations; /* at holders: ports that are moving */
 	struct list flushes;	 /* at the former home: FLUSH that waits for a message */
 	struct list kept;	 /* messages that wait for one of these */
+	struct list unsent; /* struct unsent: rights for which a peer has no room, to be dropped with no lock held */
 	_Atomic(struct noted *) noted; /* a stack of what is to be settled */
 };
 
@@ -65,3 +66,7 @@ void node_note(struct noted *noted);
 /* There is nothing to settle any more. Takes the note back if nothing was noted since; else it stays, for nothing. By who
  * holds node.lock, and all locks under which it is noted. */
 void node_unnote_locked(struct noted *noted);
+
+/* Drops a naked right at the end of the call. node.lock is held. */
+struct right;
+void node_drop_later_locked(const struct right *right);

@@ -122,8 +122,14 @@ static void write_proxy_locked(struct link *link, const struct right *right, str
 /* A port that dies in this moment tells those who have an export of it then; a new one may come too late for that. */
 static void write_ours_locked(struct link *link, const struct right *right, struct wire_right *wire)
 {
-	struct export *x = export_of_locked(link, right->port);
+	struct export *x;
 
+	if (!export_lookup_locked(link, right->port) && !export_has_room_locked(link)) {
+		wire->form = WIRE_DEAD;
+		node_drop_later_locked(right);
+		return;
+	}
+	x = export_of_locked(link, right->port);
 	if (port_is_dead(right->port)) {
 		wire->form = WIRE_DEAD;
 		export_check_unused_locked(x);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -53,6 +54,11 @@ static struct {
 	uint32_t n_leaves_ticked; /* at the last tick; the background thread's */
 	atomic_bool is_ticking;	  /* the background thread; only it makes this false */
 	struct list hot;	  /* link.hot_link, heard of last first; the holder's */
+	/* link.rest_link: cold ones with something that was not taken, because it was too much, or nothing may be taken from
+	 * them at the moment (link_is_held()); the holder's */
+	struct list rest;
+	unsigned n_rounds; /* of taking in since we last looked at epoll; the holder's */
+	bool has_rest;	   /* it was too much for one turn; the holder's */
 	unsigned n_hot;
 	bool stays;	    /* the holder comes back after each turn, until he sleeps or leaves */
 	unsigned n_watched; /* hot links where he watches for room; his */
@@ -118,6 +124,10 @@ static void role_release(void)
 
 static void role_drop(void)
 {
+	if (__builtin_expect(poller.has_rest, 0)) {
+		poller.has_rest = false;
+		poller_come_back();
+	}
 	role_release();
 	/* Whoever takes it from us looks, too: only a holder takes the note back. */
 	while (atomic_load(&poller.has_events) && role_try()) {
@@ -131,6 +141,12 @@ static void role_drop(void)
 		poller_attend_always();
 }
 
+void poller_come_back(void)
+{
+	start_ticking();
+	eventfd_add(poller.background_kick);
+}
+
 void poller_kick(void)
 {
 	eventfd_add(poller.kick);
@@ -139,9 +155,17 @@ void poller_kick(void)
 /* ---- hot links ---------------------------------------------------------------------------------------------------- */
 
 /* By the holder. True: there was something. */
-static bool drain_link(struct link *link)
+static bool drain_ring(struct link *link)
 {
 	bool has_any = inbound_drain(link);
+
+	poller.has_rest |= link->has_rest;
+	return has_any;
+}
+
+static bool drain_link(struct link *link)
+{
+	bool has_any = drain_ring(link);
 
 	if (link->is_broken)
 		link_end(link);
@@ -202,7 +226,11 @@ static void link_make_hot(struct link *link)
 		link_make_cold(coldest);
 		atomic_thread_fence(memory_order_seq_cst);
 		(void)drain_link(coldest);
+		if (coldest->state != LINK_ENDED && ring_has_more(&coldest->ring))
+			list_append(&poller.rest, &coldest->rest_link);
 	}
+	if (list_is_linked(&link->rest_link))
+		list_unlink(&link->rest_link);
 	list_prepend(&poller.hot, &link->hot_link);
 	poller.n_hot++;
 	ring_set_asleep(&link->ring, false);
@@ -229,15 +257,53 @@ static bool link_is_late(struct link *link)
 	return __builtin_expect(atomic_load_explicit(&link->has_backlog, memory_order_relaxed), 0);
 }
 
+static bool link_has_more(const struct link *link)
+{
+	return ring_has_more(&link->ring) && !link_is_held(link);
+}
+
+static bool rest_has_more(void)
+{
+	list_for_each(link, &poller.rest, struct link, rest_link)
+		if (link_has_more(link))
+			return true;
+	return false;
+}
+
 static bool hot_have_more(void)
 {
+	if (__builtin_expect(!list_is_empty(&poller.rest), 0) && rest_has_more())
+		return true;
 	list_for_each(link, &poller.hot, struct link, hot_link)
-		if (ring_has_more(&link->ring) || (link_is_late(link) && ring_has_new_room(&link->ring)))
+		if (link_has_more(link) || (link_is_late(link) && ring_has_new_room(&link->ring)))
 			return true;
 	return false;
 }
 
 /* ---- taking in ---------------------------------------------------------------------------------------------------- */
+
+static void service_events(void);
+
+static void warm_rest(void)
+{
+	list_for_each(link, &poller.rest, struct link, rest_link)
+		if (link_has_more(link)) {
+			link_make_hot(link);
+			return; /* others may have got here by that */
+		}
+}
+
+/* Whoever always has something more must not keep us from those that only epoll knows of. */
+static void count_round(bool was_full)
+{
+	enum { ROUNDS_MAX = 256, FULL_ROUND = 16 };
+
+	poller.n_rounds += was_full ? FULL_ROUND : 1;
+	if (poller.n_rounds < ROUNDS_MAX)
+		return;
+	poller.n_rounds = 0;
+	service_events();
+}
 
 static void flush(struct link *link)
 {
@@ -250,16 +316,21 @@ static bool drain_hot(void)
 {
 	bool has_any = false;
 
+	poller.has_rest = false;
+	if (__builtin_expect(!list_is_empty(&poller.rest), 0))
+		warm_rest();
 	list_for_each(link, &poller.hot, struct link, hot_link) {
 		if (link_is_late(link) && poller.stays && !link->is_watched)
 			watch_room(link);
-		if (ring_has_more(&link->ring))
+		if (link_has_more(link))
 			has_any |= drain_link(link);
 		else if (link_is_late(link))
 			flush(link);
 	}
-	if (has_any)
+	if (has_any) {
 		remote_settle();
+		count_round(poller.has_rest);
+	}
 	return has_any;
 }
 
@@ -269,6 +340,13 @@ static void tell_room(struct link *link)
 	lock_take(&node.lock);
 	if (link->state == LINK_LIVE && ring_publish_head(&link->ring))
 		link_tell_room_locked(link);
+	lock_drop(&node.lock);
+}
+
+static void break_link(struct link *link, const char *why)
+{
+	lock_take(&node.lock);
+	link_break_locked(link, why);
 	lock_drop(&node.lock);
 }
 
@@ -282,8 +360,12 @@ static void service_socket(struct link *link)
 		return;
 	if (link->state == LINK_LIVE)
 		link_make_hot(link);
-	if (!inbound_drain(link) && link->n_fds != n_fds)
+	link->is_closed = !is_alive;
+	if (!drain_ring(link) && link->n_fds != n_fds)
 		tell_room(link);
+	/* Each was passed just before its frame was put, so not more than the last are too early. */
+	if (link->n_fds == LINK_MAX_FDS && !ring_has_more(&link->ring))
+		break_link(link, "it sent too many descriptors");
 	if (link->state != LINK_ENDED && (!is_alive || link->is_broken))
 		link_end(link);
 }
@@ -296,6 +378,8 @@ static void service_doorbell(struct link *link)
 	if (link->state != LINK_LIVE)
 		return;
 	link_make_hot(link);
+	if (++link->n_rung % (DOORBELL_SIZE / 64) == 0)
+		link_empty_doorbell(link);
 	if (!was_hot && !drain_link(link) && link_is_late(link))
 		flush(link);
 }
@@ -367,6 +451,7 @@ static int wait_events(struct epoll_event *events, const struct deadline *deadli
 {
 	struct timespec left;
 
+	poller.n_rounds = 0;
 	/* Cheaper, and understood by what runs programs that know no newer calls. */
 	if (!deadline || deadline->never)
 		return (int)syscall(SYS_epoll_pwait, poller.epoll, events, EVENTS_MAX, deadline ? -1 : 0, NULL, 0);
@@ -763,6 +848,7 @@ static bool epoll_add(int epoll, int fd, uint32_t events, void *data)
 bool poller_init(void)
 {
 	list_init(&poller.hot);
+	list_init(&poller.rest);
 	list_init(&poller.candidates);
 	lock_init(&poller.lock, RANK_REGISTRY);
 	poller.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -793,12 +879,20 @@ void poller_forget(void)
 
 bool poller_watch(struct link *link)
 {
-	void *doorbell = (void *)((uintptr_t)link | EVENT_DOORBELL);
-
 	ring_set_asleep(&link->ring, true); /* cold */
 	return epoll_add(poller.epoll, link->socket, EPOLLIN | EPOLLRDHUP, link) &&
-	       epoll_add(poller.epoll, link->doorbell, EPOLLIN | EPOLLET, doorbell) &&
 	       epoll_add(poller.sockets, link->socket, EPOLLIN | EPOLLRDHUP | EPOLLET, link);
+}
+
+/* Of a descriptor that is no pipe we ask nothing: whoever made it may let us wait for the answer. */
+bool poller_watch_doorbell(struct link *link, int fd)
+{
+	void *doorbell = (void *)((uintptr_t)link | EVENT_DOORBELL);
+
+	if (fcntl(fd, F_GETPIPE_SZ) < 0 || !epoll_add(poller.epoll, fd, EPOLLIN | EPOLLET, doorbell))
+		return false;
+	link->peer_doorbell = fd;
+	return true;
 }
 
 bool poller_listen(int fd, void (*accept)(int fd))
@@ -813,7 +907,10 @@ void poller_unwatch(struct link *link)
 {
 	if (list_is_linked(&link->hot_link))
 		link_make_cold(link);
+	if (list_is_linked(&link->rest_link))
+		list_unlink(&link->rest_link);
 	(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->socket, NULL);
-	(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->doorbell, NULL);
+	if (link->peer_doorbell >= 0)
+		(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->peer_doorbell, NULL);
 	(void)epoll_ctl(poller.sockets, EPOLL_CTL_DEL, link->socket, NULL);
 }

@@ -38,10 +38,15 @@ struct link;
 bool poller_init(void);
 void poller_forget(void); /* in the child of a fork */
 
-/* A socket and a doorbell to be watched. False with errno. */
+/* A socket to be watched. False with errno. */
 bool poller_watch(struct link *link);
+/* The peer's doorbell has come: by the holder of the role. Takes it, unless it returns false: it is none. */
+bool poller_watch_doorbell(struct link *link, int fd);
 /* By the holder of the role: not any more. */
 void poller_unwatch(struct link *link);
+
+/* Something was left that a descriptor may not tell of again: whoever has the role looks once more, soon. */
+void poller_come_back(void);
 
 /* A listening socket, of which there is one: @accept is called when somebody has connected, by the holder of the role, with
  * no lock held. False with errno. */

@@ -48,7 +48,7 @@ struct proxy *proxy_of_locked(struct link *link, uint32_t index, uint32_t limit)
 {
 	struct proxy *x = proxy_find_locked(link, index);
 
-	if (x || (!(index & INDEX_IS_ADOPTED) && index >= LINK_MAX_EXPORTS))
+	if (x || (!(index & INDEX_IS_ADOPTED) && index >= limits.exports))
 		return x;
 	x = proxy_make_locked(link, index, proxy_new_port(limit));
 	lock_take(&x->port->lock);
@@ -450,18 +450,27 @@ static bool question_is_answered(void *what)
 	return is_answered;
 }
 
+/* Who does not answer is not waited for again before it has. */
+static void proxy_note_mute(struct port *port)
+{
+	lock_take(&node.lock);
+	if (port_is_proxy(port))
+		port->proxy->is_mute = true;
+	lock_drop(&node.lock);
+}
+
 void proxy_look_for_room(struct port *port)
 {
 	struct question question = { .port = port };
 	bool is_asked;
 
 	lock_take(&node.lock);
-	is_asked = proxy_ask_locked(port, true);
+	is_asked = port_is_proxy(port) && !port->proxy->is_mute && proxy_ask_locked(port, true);
 	if (is_asked)
 		question.n_answers = port->proxy->n_answers;
 	lock_drop(&node.lock);
-	if (is_asked)
-		(void)poller_await(question_is_answered, &question, ANSWER_MS);
+	if (is_asked && !poller_await(question_is_answered, &question, ANSWER_MS))
+		proxy_note_mute(port);
 }
 
 void proxy_relocate_locked(struct proxy *x, struct link *home, uint32_t index, uint32_t limit, struct after *after,

@@ -42,6 +42,7 @@ struct proxy {
 	uint32_t told_sends, told_onces;
 	uint32_t n_sent, n_received;   /* messages, mod 2^32 */
 	uint32_t n_answers;	       /* of the owner, to questions after room */
+	bool is_mute;		       /* there was none to the last */
 	struct forced *forced;	       /* oldest first */
 	struct relocation *relocation; /* NULL: its owner is where it was; migrate.h */
 };

@@ -49,7 +49,7 @@ bool ring_init(struct ring *ring, int *memfd)
 	*memfd = memfd_create("portunus-link", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (*memfd < 0)
 		return false;
-	if (ftruncate(*memfd, RING_MEMORY) == 0)
+	if (fchmod(*memfd, 0600) == 0 && ftruncate(*memfd, RING_MEMORY) == 0)
 		p = mmap(NULL, RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, *memfd, 0);
 	/* Sealed after it has been mapped: nobody gets another writable mapping, we included. */
 	if (p == MAP_FAILED || !ring_seal(*memfd)) {
@@ -105,7 +105,7 @@ void ring_deinit(struct ring *ring)
 	*ring = (struct ring){ 0 };
 }
 
-/* The other end's word on how far it is, if it makes sense; a wrong one looks like a full ring for ever. */
+/* The other end's word on how far it is, if it makes sense. */
 void ring_look_for_room(struct ring *ring)
 {
 	uint32_t head;
@@ -116,6 +116,8 @@ void ring_look_for_room(struct ring *ring)
 	atomic_store_explicit(&ring->seen_head, head, memory_order_relaxed);
 	if (ring->tail - head <= ring->tail - ring->known_head)
 		atomic_store_explicit(&ring->known_head, head, memory_order_relaxed);
+	else
+		atomic_store_explicit(&ring->is_wrong, true, memory_order_relaxed);
 }
 
 static bool ring_has_room(struct ring *ring, uint32_t size)

@@ -73,6 +73,7 @@ struct ring {
 	atomic_uint known_head;	       /* known to be taken */
 	/* As it was said when we last looked; ring_has_new_room() may be asked by whoever likes. */
 	atomic_uint seen_head;
+	atomic_bool is_wrong;	  /* the other end has said that it took what was not there, or took something back */
 	uint32_t head, told_head; /* of the other's: taken; published */
 	uint64_t n_sleeps;	  /* of this end */
 	uint64_t rung;		  /* the sleep of the other end for which its doorbell was rung last */
