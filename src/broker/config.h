@@ -12,7 +12,7 @@
  *   max-nodes     1 to 65536             4096                                connected at once
  *   max-links     1 to 65536             1024                                of one node, at once
  *   max-exports   1 to 16777216          1048576                             rights of one node, each way
- *   max-names     1 to 16384             4096                                in each of the two tables
+ *   max-names     1 to 16384             4096                                of one process, in each of the two tables
  *   service       a name                                                     declared before anybody serves it; repeatable */
 
 #include <stdbool.h>

@@ -54,9 +54,9 @@ static const struct argp_option options[] = {
 	{ "service", OPTION_SETTING + 3, "NAME", 0, "Declare a bootstrap service; may be repeated", 2 },
 	{ NULL, 0, NULL, 0, "Limits:", 3 },
 	{ "max-nodes", OPTION_SETTING + 4, "N", 0, "Nodes connected at once (4096)", 4 },
-	{ "max-links", OPTION_SETTING + 5, "N", 0, "Links of one node at once (1024)", 4 },
+	{ "max-links", OPTION_SETTING + 5, "N", 0, "Links that one node may introduce (1024)", 4 },
 	{ "max-exports", OPTION_SETTING + 6, "N", 0, "Rights of one node, each way (1048576)", 4 },
-	{ "max-names", OPTION_SETTING + 7, "N", 0, "Names in each of the two name services (4096)", 4 },
+	{ "max-names", OPTION_SETTING + 7, "N", 0, "Names of one process in each service (4096)", 4 },
 	{ 0 },
 };
 

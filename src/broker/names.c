@@ -141,14 +141,32 @@ struct entry *names_find(struct names *names, const char *name)
 	return e && entry_check(names, e) ? e : NULL;
 }
 
-kern_return_t names_add(struct names *names, const char *name, mach_port_t port, mach_port_t signature,
+static unsigned int names_of(const struct names *names, pid_t owner)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < NAMES_BUCKETS; i++)
+		for (const struct entry *e = names->buckets[i]; e; e = e->next)
+			n += e->owner == owner;
+	return n;
+}
+
+/* What is declared in the configuration has been counted by whoever wrote it. */
+static bool has_room(const struct names *names, pid_t owner)
+{
+	enum { OWNERS = 16 };
+
+	return names->n / OWNERS < names->max && (owner == 0 || names_of(names, owner) < names->max);
+}
+
+kern_return_t names_add(struct names *names, pid_t owner, const char *name, mach_port_t port, mach_port_t signature,
 			struct entry **entry)
 {
 	struct entry **bucket = bucket_of(names, name), *e;
 	size_t size = strlen(name) + 1;
 	kern_return_t kr;
 
-	if (names->n >= names->max)
+	if (!has_room(names, owner))
 		return KERN_RESOURCE_SHORTAGE;
 	kr = watch(names, port);
 	if (kr == KERN_SUCCESS)
@@ -158,7 +176,9 @@ kern_return_t names_add(struct names *names, const char *name, mach_port_t port,
 	e = malloc(sizeof *e + size);
 	if (!e)
 		return KERN_RESOURCE_SHORTAGE;
-	*e = (struct entry){ .next = *bucket, .port = port, .signature = signature, .state = ENTRY_FOREIGN };
+	*e = (struct entry){
+		.next = *bucket, .port = port, .signature = signature, .state = ENTRY_FOREIGN, .owner = owner
+	};
 	memcpy(e->name, name, size);
 	*bucket = e;
 	names->n++;
@@ -166,14 +186,14 @@ kern_return_t names_add(struct names *names, const char *name, mach_port_t port,
 	return KERN_SUCCESS;
 }
 
-kern_return_t names_declare(struct names *names, const char *name, struct entry **entry)
+kern_return_t names_declare(struct names *names, pid_t owner, const char *name, struct entry **entry)
 {
 	mach_port_t port;
 	kern_return_t kr = port_new(&port);
 
 	if (kr)
 		return kr;
-	kr = names_add(names, name, port, MACH_PORT_NULL, entry);
+	kr = names_add(names, owner, name, port, MACH_PORT_NULL, entry);
 	if (kr) {
 		drop_receive(port);
 		drop(port);

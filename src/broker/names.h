@@ -22,6 +22,7 @@
 #include <mach/mach_types.h>
 #include <mach/port.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define NAMES_BUCKETS 1024
 
@@ -34,13 +35,14 @@ struct entry {
 	mach_port_t signature; /* the same, or MACH_PORT_NULL */
 	enum entry_state state;
 	bool is_declared;
+	pid_t owner; /* the process that it was made for; 0: declared by the broker itself */
 	char name[];
 };
 
 struct names {
 	enum names_case how;
-	unsigned int n, max;
-	mach_port_t notify; /* a receive right; borrowed */
+	unsigned int n, max; /* max: of one owner, and sixteen times as many of all */
+	mach_port_t notify;  /* a receive right; borrowed */
 	struct entry *buckets[NAMES_BUCKETS];
 };
 
@@ -52,11 +54,11 @@ void names_deinit(struct names *names);
 struct entry *names_find(struct names *names, const char *name);
 
 /* A new name. Takes one reference of each right on success.
- *   KERN_RESOURCE_SHORTAGE   no memory, or the table is full */
-kern_return_t names_add(struct names *names, const char *name, mach_port_t port, mach_port_t signature,
+ *   KERN_RESOURCE_SHORTAGE   no memory, or the table is full, or the owner has enough */
+kern_return_t names_add(struct names *names, pid_t owner, const char *name, mach_port_t port, mach_port_t signature,
 			struct entry **entry);
 /* The same for a port that is made and kept here. */
-kern_return_t names_declare(struct names *names, const char *name, struct entry **entry);
+kern_return_t names_declare(struct names *names, pid_t owner, const char *name, struct entry **entry);
 /* The entry stands for another port from now on. Takes one reference. */
 kern_return_t names_change(struct names *names, struct entry *entry, mach_port_t port);
 void names_remove(struct names *names, struct entry *entry);

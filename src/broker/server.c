@@ -24,10 +24,12 @@
 /* Larger than any request and reply of ours; a larger request still comes, and is refused. */
 #define MESSAGE_MAX 4096
 
-/* Who asks, for nodes.h. */
-#define TRAILER (MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER))
+/* Who asks, as the host vouches for it. */
+#define TRAILER (MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_AUDIT))
 
 enum { WAITING_MAX = 256, WAITING_STEP_MS = 50 };
+
+#define AUDIT_PID 5 /* where in the audit token */
 
 /* Messages to the control port, which are nothing but a header. */
 enum word { WORD_STOP = 1, WORD_COUNT };
@@ -42,6 +44,7 @@ static struct server {
 	bool is_missing;	  /* by the last request something was looked up in vain that may */
 	struct request *waiting;  /* newest first */
 	unsigned int n_waiting;
+	pid_t sender; /* of the request at hand; 0: none, or our own */
 } server;
 
 /* One that is answered later. */
@@ -94,7 +97,7 @@ kern_return_t serve_netname_check_in(mach_port_t port, const_netname_name_t name
 		return NETNAME_INVALID_PORT;
 	e = names_find(&server.netnames, name);
 	if (!e)
-		return names_add(&server.netnames, name, port_id, signature, &e);
+		return names_add(&server.netnames, server.sender, name, port_id, signature, &e);
 	if (e->signature != signature)
 		return NETNAME_NOT_YOURS;
 	kr = names_change(&server.netnames, e, port_id);
@@ -166,7 +169,7 @@ kern_return_t serve_bootstrap_check_in(mach_port_t port, const_name_t name, mach
 	if (e && e->state != ENTRY_KEPT)
 		return BOOTSTRAP_SERVICE_ACTIVE;
 	if (!e) {
-		kr = names_declare(&server.services, name, &e);
+		kr = names_declare(&server.services, server.sender, name, &e);
 		if (kr)
 			return no_memory(kr);
 		e->is_declared = false; /* it ends with who checks in now */
@@ -198,7 +201,7 @@ kern_return_t serve_bootstrap_register(mach_port_t port, const_name_t name, mach
 	if (service == MACH_PORT_NULL)
 		return unregister(e);
 	return no_memory(e ? names_change(&server.services, e, service)
-			   : names_add(&server.services, name, service, MACH_PORT_NULL, &e));
+			   : names_add(&server.services, server.sender, name, service, MACH_PORT_NULL, &e));
 }
 
 kern_return_t serve_bootstrap_look_up(mach_port_t port, const_name_t name, mach_port_t *service)
@@ -247,7 +250,8 @@ kern_return_t server_declare(const char *name)
 {
 	struct entry *e;
 
-	return names_find(&server.services, name) ? KERN_NAME_EXISTS : names_declare(&server.services, name, &e);
+	return names_find(&server.services, name) ? KERN_NAME_EXISTS
+						  : names_declare(&server.services, server.sender, name, &e);
 }
 
 /* ---- the kernel's notifications, which come to the control port alone */
@@ -337,6 +341,27 @@ static boolean_t hear(const mach_msg_header_t *request, mach_msg_header_t *reply
 
 /* ---- serving */
 
+/* The process that sent it, as the host vouches for it. */
+static pid_t sender_of(const mach_msg_header_t *request)
+{
+	const mach_msg_audit_trailer_t *t =
+		(const mach_msg_audit_trailer_t *)((const char *)request + round_msg(request->msgh_size));
+
+	return (pid_t)t->msgh_audit.val[AUDIT_PID];
+}
+
+/* An answer by a right to send could have to wait for room, for as long as its owner likes. Whoever asks by the stubs of MIG has
+ * given one to send once. */
+static bool may_wait_for(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	if (MACH_MSGH_BITS_REMOTE(request->msgh_bits) != MACH_MSG_TYPE_MOVE_SEND)
+		return false;
+	mach_msg_destroy(request);
+	((mig_reply_header_t *)reply)->RetCode = MIG_NO_REPLY;
+	reply->msgh_bits = 0;
+	return true;
+}
+
 static boolean_t answer(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	server.is_missing = false;
@@ -363,6 +388,9 @@ static bool put_off(const mach_msg_header_t *request)
 
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
+	server.sender = sender_of(request);
+	if (may_wait_for(request, reply))
+		return TRUE;
 	if (request->msgh_local_port == server.control)
 		return hear(request, reply) || notify_server(request, reply);
 	if (!answer(request, reply))
@@ -427,6 +455,7 @@ kern_return_t server_run(void)
 		if (is_idle() && !await_message(server.idle_ms) && is_idle())
 			break;
 		mr = server_once(demux, MESSAGE_MAX, server.set, TRAILER);
+		server.sender = 0;
 		/* A reply that cannot be delivered is the affair of who asked. */
 		if (mr == MACH_RCV_INVALID_NAME || mr == MACH_RCV_PORT_DIED || mr == KERN_RESOURCE_SHORTAGE)
 			return mr;

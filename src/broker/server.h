@@ -14,9 +14,9 @@
 #include <mach/port.h>
 
 struct server_options {
-	unsigned int max_names; /* in each of the two tables */
-	unsigned int
-		patience_ms; /* so long those are waited for that were known to a broker before: see server_run() */
+	unsigned int max_names; /* of one process, in each of the two tables */
+	/* So long those are waited for that were known to a broker before: see server_run(). */
+	unsigned int patience_ms;
 	unsigned int idle_seconds; /* the server ends when no node has been there for so long; 0: it stays */
 };
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+
 typedef boolean_t (*demux_fn)(mach_msg_header_t *request, mach_msg_header_t *reply);
 
 struct buffer {
@@ -285,7 +286,7 @@ mach_msg_return_t mach_msg_server_once(demux_fn demux, mach_msg_size_t max_size,
 
 mach_msg_return_t server_once(demux_fn demux, mach_msg_size_t max_size, mach_port_t rcv_name, mach_msg_option_t trailer)
 {
-	struct server s = { .demux = demux, .rcv_name = rcv_name, .option = trailer };
+	struct server s = { .demux = demux, .rcv_name = rcv_name, .option = trailer & MACH_RCV_TRAILER_MASK };
 
 	return serve(&s, max_size, TRUE);
 }
