@@ -8,13 +8,14 @@ SECONDS ?= 600
 POINTS ?= 10000
 WORKLOAD ?= all
 SEED ?=
+FRAMES ?= 1000000
 BENCH ?=
 
 layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench sanitize stress fuzz kill models install format format-check clean
+.PHONY: all help setup demo check bench sanitize stress fuzz hostile kill models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -30,6 +31,7 @@ help:
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
 	@echo "make kill [POINTS=10000] [WORKLOAD=all] [SEED=] processes killed at so many points of each workload; all must balance"
+	@echo "make hostile [FRAMES=1000000] [SEED=] peers that break the rules of links, under ASan+UBSan"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
 	@echo "make setup                       install what the other targets need (Debian)"
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
@@ -72,6 +74,9 @@ models: setup-test
 
 kill: setup-test
 	@./scripts/campaign test faults/kill "$(MIG_ABI)" "$(WORKLOAD)" "$(POINTS)" $(SEED)
+
+hostile: setup-test
+	@./scripts/hostile "$(MIG_ABI)" "$(FRAMES)" $(SEED)
 
 install: setup-install
 	@./scripts/install "$(MIG_ABI)" "$(PREFIX)"
