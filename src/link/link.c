@@ -293,6 +293,9 @@ static bool link_send_fds(struct link *link, const int *fds, unsigned n, unsigne
 	return true;
 }
 
+/* Of all links, for a look without a lock. */
+static atomic_size_t all_backlog_bytes;
+
 static size_t late_frame_weight(const struct late_frame *late)
 {
 	return sizeof *late + late->size + late->memory.size;
@@ -340,6 +343,7 @@ static void late_frame_append(struct link *link, struct late_frame *late)
 	list_init(&late->link);
 	list_append(&link->backlog, &late->link);
 	link->backlog_bytes += late_frame_weight(late);
+	atomic_fetch_add_explicit(&all_backlog_bytes, late_frame_weight(late), memory_order_relaxed);
 	atomic_store_explicit(&link->has_backlog, true, memory_order_relaxed);
 }
 
@@ -369,6 +373,7 @@ static void late_frame_free(struct link *link, struct late_frame *late)
 {
 	list_unlink(&late->link);
 	link->backlog_bytes -= late_frame_weight(late);
+	atomic_fetch_sub_explicit(&all_backlog_bytes, late_frame_weight(late), memory_order_relaxed);
 	memory_drop(&late->memory);
 	atomic_store_explicit(&link->has_backlog, !list_is_empty(&link->backlog), memory_order_relaxed);
 	free(late->more_fds);
@@ -409,6 +414,16 @@ static bool link_put_late_locked(struct link *link, struct late_frame *late)
 	if (late->memory.address)
 		return link_put_pieces_locked(link, late);
 	return link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent);
+}
+
+size_t link_backlog_of_all(void)
+{
+	return atomic_load_explicit(&all_backlog_bytes, memory_order_relaxed);
+}
+
+void link_forget_backlog(void)
+{
+	atomic_store_explicit(&all_backlog_bytes, 0, memory_order_relaxed);
 }
 
 void link_flush_locked(struct link *link)

@@ -113,6 +113,9 @@ void link_help(struct link *link);
 void link_wake_late(void);
 /* After ring_begin_watching(): the peer is to tell of room again, if any is needed. */
 void link_end_watching_locked(struct link *link);
+/* Bytes that wait for room on any link. */
+size_t link_backlog_of_all(void);
+void link_forget_backlog(void); /* in the child of a fork */
 /* Something may have made room. */
 void link_flush_locked(struct link *link);
 /* We have made room that the peer waits for. */

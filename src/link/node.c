@@ -170,6 +170,7 @@ void node_forget(void)
 	}
 	poller_forget();
 	link_forget_broker();
+	link_forget_backlog();
 	forgotten = node;
 	(void)forgotten;
 	node = (struct node){ .lock = LOCK_INIT(RANK_LINK) };

@@ -914,3 +914,24 @@ void poller_unwatch(struct link *link)
 		(void)epoll_ctl(poller.epoll, EPOLL_CTL_DEL, link->peer_doorbell, NULL);
 	(void)epoll_ctl(poller.sockets, EPOLL_CTL_DEL, link->socket, NULL);
 }
+
+/* ---- the end of the process --------------------------------------------------------------------------------------- */
+
+enum { EXIT_PATIENCE_MS = 10000 }; /* with peers that take nothing of what waits for them */
+
+static bool nothing_waits(void *unused)
+{
+	(void)unused;
+	return link_backlog_of_all() == 0;
+}
+
+/* What mach_msg() has sent is sent, also if the program ends now: what is in a ring is there for the peer to read, and what
+ * found no room is waited for. */
+__attribute__((destructor)) static void send_the_rest(void)
+{
+	size_t before;
+
+	do {
+		before = link_backlog_of_all();
+	} while (before && !poller_await(nothing_waits, NULL, EXIT_PATIENCE_MS) && link_backlog_of_all() < before);
+}

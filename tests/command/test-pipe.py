@@ -18,6 +18,13 @@ def receiver(w, *arguments, name="box", **how):
     return process
 
 
+def waits(process):
+    """Nothing runs in it."""
+    states = [open("/proc/%d/task/%s/stat" % (process.pid, task)).read().rsplit(")")[-1].split()[0]
+              for task in os.listdir("/proc/%d/task" % process.pid)]
+    return "R" not in states
+
+
 def received(w, process):
     return w.finish(process).ends(OK)
 
@@ -53,6 +60,23 @@ def test_whole_input_is_one_message(w):
         item = message["items"][0]
         expect_equal((item["type"], item["number"], item["inline"]), ("char", size, size <= 2048))
         expect_equal(item["value"].encode(), data)
+
+
+def test_a_sender_that_ends_has_sent_all(w):
+    """The receiver stands still until the sender has read all of its input and has nothing left to do but to end."""
+    process = receiver(w)
+    sender = w.start("send", "box", "--end", stdin=subprocess.PIPE)
+    sender.stdin.write(b"first\n")
+    sender.stdin.flush()
+    expect_equal(process.stdout.readline(), b"first\n")
+    process.send_signal(signal.SIGSTOP)
+    sender.stdin.write(b"x" * 5000000)
+    sender.stdin.close()
+    sender.stdin = None
+    await_(lambda: sender.poll() is not None or waits(sender), "the sender to end, or to wait")
+    process.send_signal(signal.SIGCONT)
+    expect_equal(len(received(w, process).out), 5000001)
+    w.finish(sender).ends(OK)
 
 
 def test_bytes_come_as_they_were(w):
