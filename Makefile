@@ -10,12 +10,14 @@ WORKLOAD ?= all
 SEED ?=
 FRAMES ?= 1000000
 BENCH ?=
+CONTEST ?=
+RESULTS ?=
 
 layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench sanitize stress fuzz hostile kill models install format format-check clean
+.PHONY: all help setup demo check bench bench-docs sanitize stress fuzz hostile kill models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -25,7 +27,8 @@ help:
 	@echo "make demo [DIR=/usr/include]     serve DIR over Mach ports to four processes and compare every byte"
 	@echo "make check                       build and run every test, in both message layouts"
 	@echo "make install PREFIX=... [MIG_ABI=lp64|packed4|auto] [DESTDIR=...]"
-	@echo "make bench [BENCH=options]       measure speed and memory against what Linux offers"
+	@echo "make bench [BENCH=rows] [CONTEST=works]  measure speed and memory against what Linux offers"
+	@echo "make bench-docs [RESULTS=file]   the same, and the tables and plots in docs/performance.md made anew from it"
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
@@ -37,9 +40,12 @@ help:
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
 	@echo "MIG_ABI=lp64|packed4 chooses the message layout where one build is made; auto: what the installed MIG emits"
 
-.PHONY: setup setup-build setup-test setup-install
+.PHONY: setup setup-build setup-test setup-install setup-bench
 setup-build:
 	@./scripts/setup build
+	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
+setup-bench:
+	@./scripts/setup bench
 	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
 setup-install:
 	@./scripts/setup install
@@ -58,8 +64,14 @@ check: setup-test
 sanitize: setup-test
 	@./scripts/run-tests -t 8 $(addprefix asan:,$(layouts)) $(addprefix tsan:,$(layouts))
 
-bench: setup-build
-	@./scripts/bench "$(MIG_ABI)" $(BENCH)
+# All rows and the whole matrix, unless some are named.
+bench: setup-bench
+	@[ -n "$(CONTEST)" ] && [ -z "$(BENCH)" ] || ./scripts/bench rows "$(MIG_ABI)" $(BENCH)
+	@[ -n "$(BENCH)" ] && [ -z "$(CONTEST)" ] || ./scripts/bench contest "$(MIG_ABI)" $(CONTEST)
+
+bench-docs: setup-bench
+	@[ -n "$(RESULTS)" ] || ./scripts/bench contest "$(MIG_ABI)" $(CONTEST)
+	@./scripts/bench-report --docs docs "$(or $(RESULTS),build/contest.json)"
 
 stress: setup-test
 	@./scripts/campaign test stress/stress "$(MIG_ABI)" "$(SECONDS)" $(SEED)

@@ -342,14 +342,16 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	cpus_usable(); /* remembered before anything is pinned */
-	for (size_t i = 0; i < wanted.n_works; i++)
+	for (size_t i = 0; i < wanted.n_works; i++) {
 		work_measure(wanted.works[i]);
+		/* After each: a run takes long, and what it has found so far is worth keeping. */
+		if (results_write(wanted.json, cells, n_cells) != 0) {
+			fprintf(stderr, "contest: %s: %s\n", wanted.json, strerror(errno));
+			return EXIT_FAILURE;
+		}
+	}
 	for (size_t i = 0; i < n_cells; i++)
 		n_failed += cells[i].state == CELL_FAILED;
-	if (results_write(wanted.json, cells, n_cells) != 0) {
-		fprintf(stderr, "contest: %s: %s\n", wanted.json, strerror(errno));
-		return EXIT_FAILURE;
-	}
 	printf("%zu failed; written to %s\n", n_failed, wanted.json);
 	return wanted.check && n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
