@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-
 typedef boolean_t (*demux_fn)(mach_msg_header_t *request, mach_msg_header_t *reply);
 
 struct buffer {
