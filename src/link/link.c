@@ -441,6 +441,7 @@ void link_flush_locked(struct link *link)
 			break;
 		urgency = late->urgency > urgency ? late->urgency : urgency;
 		late_frame_free(link, late);
+		link->is_stuck = false;
 	}
 	if (atomic_load_explicit(&link->ring.is_wrong, memory_order_relaxed))
 		link_break_locked(link, "its ring makes no sense");
@@ -479,7 +480,7 @@ void link_send_memory_locked(struct link *link, struct memory *m)
 
 bool link_is_behind_locked(const struct link *link)
 {
-	return link->backlog_bytes > RING_SIZE && !link->is_broken;
+	return link->backlog_bytes > RING_SIZE && !link->is_broken && !link->is_stuck;
 }
 
 void link_end_watching_locked(struct link *link)
@@ -514,6 +515,7 @@ void link_help(struct link *link)
 		poller_look(false);
 	}
 	lock_take(&node.lock);
+	link->is_stuck = is_behind; /* cleared by what leaves now */
 	link_end_watching_locked(link);
 	lock_drop(&node.lock);
 }

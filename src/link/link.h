@@ -61,6 +61,7 @@ struct link {
 	atomic_bool has_backlog; /* the list is not empty: for a look without the lock */
 	uint32_t urgent_tail;	 /* ring.tail when the socket was last used to wake the peer */
 	struct list late_link;	 /* in node.late */
+	bool is_stuck;		 /* who helped last has lost patience; until something leaves nobody helps */
 	bool is_broken;		 /* the peer broke the rules; the poller ends the link */
 
 	struct bulk bulk; /* poller's */
