@@ -690,21 +690,10 @@ static bool is_ticket_of_owner(const struct meeting *x, const void *owner)
 	return x->state == MEETING_TICKET && x->owner == *(const uint64_t *)owner;
 }
 
-/* Its offers of what has died with it: a ticket that comes for one is dead anyway. */
-static bool is_dead_offer_of_owner(const struct meeting *x, const void *owner)
-{
-	return x->state == MEETING_OFFER && x->owner == *(const uint64_t *)owner && right_is_valid(&x->right) &&
-	       port_is_dead(x->right.port);
-}
-
 static void end_owner_locked(uint64_t id, struct outcome *outcome)
 {
 	struct meeting *x;
 
-	while ((x = meeting_select_locked(is_dead_offer_of_owner, &id))) {
-		right_drop_dead(&x->right);
-		meeting_free_locked(x);
-	}
 	while ((x = meeting_select_locked(is_ticket_of_owner, &id)))
 		ticket_settle_locked(x, PORT_DEAD, outcome);
 }
@@ -715,11 +704,19 @@ static bool is_offer_of_giver(const struct meeting *x, const void *giver)
 	return x->state != MEETING_TICKET && x->giver == *(const uint64_t *)giver;
 }
 
+/* Or of T's: a ticket that comes for its offer is dead, as if it had come before, and nobody's account is charged with it. */
+static bool is_offer_of_owner(const struct meeting *x, const void *owner)
+{
+	return x->state != MEETING_TICKET && x->owner == *(const uint64_t *)owner;
+}
+
 /* Returns a right that nobody will claim. False: there is none. */
 static bool end_giver_locked(uint64_t id, struct right *right)
 {
 	struct meeting *x = meeting_select_locked(is_offer_of_giver, &id);
 
+	if (!x)
+		x = meeting_select_locked(is_offer_of_owner, &id);
 	if (!x)
 		return false;
 	*right = (struct right){ x->right.port, x->kind };
