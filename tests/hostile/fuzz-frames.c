@@ -447,15 +447,17 @@ static void check_log(char *log)
 static void run_state(void **which)
 {
 	const struct state *state = *which;
-	static char log[1 << 20];
+	static char log[64 << 20];
 	unsigned long n = 0, n_links = 0;
 	struct host h;
 
 	host_start(&h);
 	while (n < n_frames) {
 		n += state->is_greeted ? link_once(&h, state) : link_ungreeted(&h, state);
-		if (++n_links % 64 == 0)
+		if (++n_links % 32 == 0) { /* more than it may introduce at once would be refused */
 			host_expect_life(&h);
+			assert_true(soon(host_report(&h).n_rings < h.before.n_rings + 32));
+		}
 	}
 	host_expect_life(&h);
 	host_expect_balance(&h);

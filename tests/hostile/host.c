@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -96,20 +97,18 @@ static void be_honest(struct peer *p, const void *frame)
 
 void host_start(struct host *h)
 {
-	int ends[2], log[2];
+	int ends[2];
 
 	*h = (struct host){ 0 };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+	h->log = memfd_create("log", MFD_CLOEXEC);
+	assert_true(h->log >= 0);
 	peer_init(&h->parent, ends[0], peer_id_new());
 	h->parent.skipped = be_honest;
 	h->pid = fork();
 	if (h->pid == 0)
-		become_victim(ends[1], log[1], &h->parent);
+		become_victim(ends[1], h->log, &h->parent);
 	close(ends[1]);
-	close(log[1]);
-	h->log = log[0];
-	fcntl(h->log, F_SETFL, O_NONBLOCK);
 	assert_true(peer_greet(&h->parent));
 	send_setup(h);
 	take_hello(h);
@@ -190,7 +189,7 @@ static void read_log(struct host *h, char *log, size_t size)
 	ssize_t more;
 
 	do {
-		more = read(h->log, log + n, size - 1 - n);
+		more = pread(h->log, log + n, size - 1 - n, (off_t)n);
 		n += more > 0 ? (size_t)more : 0;
 	} while (more > 0);
 	log[n] = '\0';

@@ -180,6 +180,10 @@ static void report(union buffer *b)
 /* Answers with a new right to its service, and keeps none of what it was given. */
 static void answer(union buffer *b, mach_port_t service)
 {
+	if (b->header.msgh_bits & MACH_MSGH_BITS_COMPLEX) {
+		mach_msg_destroy(&b->header);
+		return;
+	}
 	b->header = (mach_msg_header_t){
 		.msgh_bits = MACH_MSGH_BITS(MACH_MSGH_BITS_REMOTE(b->header.msgh_bits), MACH_MSG_TYPE_MAKE_SEND_ONCE),
 		.msgh_remote_port = b->header.msgh_remote_port,
