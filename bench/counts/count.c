@@ -20,7 +20,7 @@
 struct options options;
 
 /* Of each path. More would tell no more, and where a hypervisor looks at each trap it is slow. */
-enum { TIMES = 8, QUEUE = 1024 };
+enum { TIMES = 3, QUEUE = 1024 };
 
 static volatile uint64_t n_steps;
 
