@@ -155,10 +155,10 @@ void *hall_open(const void *arg)
 	h->server = h->contestant->open(&h->plan);
 	h->memory_before = process_memory(getpid());
 	h->helper_before = helper_of(h) ? process_memory(helper_of(h)) : 0;
-	if (pairing->work->n_endpoints)
-		endpoints_make(h);
 	for (unsigned i = 0; i < plan.n_clients; i++)
 		welcome(h, i);
+	if (pairing->work->n_endpoints)
+		endpoints_make(h); /* some have endpoints on what joins them with a client */
 	greet(h);
 	return h;
 }

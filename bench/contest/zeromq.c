@@ -191,9 +191,14 @@ static void leave(void *client)
 
 static void endpoint_new(void *server, struct endpoint *e)
 {
+	static uint64_t next;
+	char address[64];
+
 	(void)server;
+	/* A name is free again only some time after its socket was closed. */
+	snprintf(address, sizeof address, "inproc://endpoint-%llu", (unsigned long long)next++);
 	e->object = socket_new(ZMQ_REP);
-	need(zmq_bind(e->object, "inproc://endpoint") == 0);
+	need(zmq_bind(e->object, address) == 0);
 }
 
 static void endpoint_free(void *server, struct endpoint *e)
