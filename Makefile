@@ -80,8 +80,7 @@ fuzz: setup-test
 	@./scripts/campaign asan fuzz/fuzz-message "$(MIG_ABI)" "$(SECONDS)" $(SEED)
 
 models: setup-test
-	@./tests/model/check tests/model/wake.pml clean -DFRAMES=5 -DROOM=2 -DDEATHS
-	@./tests/model/check tests/model/role.pml clean -DWAITERS=3
+	@./tests/model/check tests/model/wake.pml clean -DFRAMES=3 -DROOM=2 -DDEATHS
 	@./tests/model/check tests/model/migrate.pml clean -DMESSAGES=2 -DDEATHS=2
 
 kill: setup-test

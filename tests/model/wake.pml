@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * One ring and how both ends sleep: src/link/ring.h, whose steps (P1 to P8, C1 to C7) the comments cite, and serve(),
+ * One ring and how both ends sleep: src/link/ring.h, whose steps (P1 to P8, C0 to C7) the comments cite, and serve(),
  * sleep_for_events() and background_tick() of src/link/poller.c.
  *
  * A producer sends FRAMES frames through a ring with room for ROOM. What finds none waits in its memory until its doorbell rings.
- * The consumer's program waits in calls, or leaves and does not come back until it likes; then a background thread ticks, and
+ * The consumer's program waits in calls, or leaves, and comes back up to RETURNS times; then a background thread ticks, and
  * in the end it, too, stops, and only a packet on the socket wakes it. Every frame is urgent.
  *
  * Each end's stores to its memory go through a store buffer, first in, first out, as a processor of the x86 kind has it; a
@@ -12,20 +12,24 @@
  *
  * Checked: no end is stuck with frames to go (no invalid end state); each frame is taken once and in order; a producer that is
  * killed at any point is noticed, and what it had put before is taken.
- * Mutants, each of which has to be found out: NO_P3, NO_C2, NO_P7, NO_C6, NO_CEASE (a fence left out), NO_LAST_LOOK. */
+ * Mutants, each of which has to be found out: NO_P3, NO_C2, NO_P7, NO_C6, NO_CEASE (a fence left out), NO_LAST_LOOK,
+ * RING_NEVER_AGAIN (one doorbell, not one for each sleep). */
 
 #ifndef FRAMES
-#define FRAMES 3
+#define FRAMES 2
+#endif
+#ifndef RETURNS
+#define RETURNS 1
 #endif
 #ifndef ROOM
-#define ROOM 2
+#define ROOM 1
 #endif
 
 /* What the producer writes, and what the consumer writes. */
 #define TAIL	    0
 #define IS_FULL	    1
 #define HEAD	    2
-#define IS_ASLEEP   3
+#define SLEEP	    3
 #define IS_ATTENDED 4
 byte memory[5];
 chan producer_stores = [2] of { byte, byte };
@@ -36,6 +40,7 @@ bool doorbell, room_doorbell; /* eventfds: rung since they were read */
 bool packet;		      /* on the socket, unread */
 bool is_killed;		      /* the producer: the end of the socket */
 byte n_put, n_taken;
+byte n_sleeps, n_returns;
 bool is_ticking, role_is_taken, has_left;
 
 proctype drain_producer()
@@ -62,7 +67,7 @@ end:
 /* P6 to P8 and P1 to P5. Dies at any point, or does not. */
 proctype producer()
 {
-	byte known_head = 0;
+	byte known_head = 0, sleep, rung;
 
 	do
 	:: n_put == FRAMES -> break
@@ -73,10 +78,17 @@ proctype producer()
 		producer_fence;
 #endif
 		if
-		:: memory[IS_ASLEEP] -> doorbell = true	      /* P4 */
+		:: !memory[IS_ATTENDED] -> packet = true      /* P4 */
 		:: else ->
+			sleep = memory[SLEEP];
 			if
-			:: !memory[IS_ATTENDED] -> packet = true /* P5 */
+#ifdef RING_NEVER_AGAIN
+			:: sleep && !rung ->
+#else
+			:: sleep && sleep != rung ->
+#endif
+				rung = sleep;
+				doorbell = true		      /* P5 */
 			:: else
 			fi
 		fi
@@ -96,9 +108,11 @@ proctype producer()
 	:: n_put < FRAMES -> break			      /* killed before it sends all */
 #endif
 	od;
+#ifdef DEATHS
 	/* What it has stored is seen; nothing that it has not. */
 	producer_fence;
 	is_killed = true
+#endif
 }
 
 /* What the holder of the role does in each turn. Who calls it is alone. */
@@ -139,7 +153,7 @@ proctype program()
 			:: break /* its wait has ended: it leaves, and seems to attend */
 			:: has_any || true -> skip /* spins */
 			:: !has_any ->
-				consumer_stores ! IS_ASLEEP, 1; /* C1 */
+				atomic { n_sleeps++; consumer_stores ! SLEEP, n_sleeps } /* C1 */
 #ifndef NO_C2
 				consumer_fence;
 #endif
@@ -150,9 +164,10 @@ proctype program()
 					:: atomic { doorbell -> doorbell = false }
 					:: atomic { packet -> packet = false }
 					:: is_killed
+					:: n_taken == FRAMES /* there will be no more */
 					fi
 				fi;
-				consumer_stores ! IS_ASLEEP, 0
+				consumer_stores ! SLEEP, 0	/* C0 */
 			fi;
 			if
 			:: n_taken == FRAMES || (is_killed && memory[TAIL] == head) -> break
@@ -163,7 +178,7 @@ proctype program()
 		is_ticking = true;
 		has_left = true;
 		role_is_taken = false
-	:: has_left -> has_left = false
+	:: has_left && n_returns < RETURNS -> n_returns++; has_left = false
 	:: has_left -> break /* for good: nobody is here, only the background thread */
 	od
 }
@@ -201,8 +216,6 @@ proctype background()
 
 init {
 	atomic {
-		memory[IS_ASLEEP] = 0;
-		memory[IS_ATTENDED] = 0;
 		run drain_producer();
 		run drain_consumer();
 		run producer();
