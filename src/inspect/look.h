@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* How many entries of a name space one look takes in: some 0.1 ms under its lock. */
+/* How many entries of a name space one look takes in under its lock. */
 enum { LOOK_BUDGET = 2048 };
 
 /* Looks at tasks, names and ports, and writes down what it sees. What is seen in one call of these functions, of one task, is
