@@ -207,6 +207,8 @@ static void greeting_of_a_node_that_is_linked(struct host *h)
 	close(ends[1]);
 	peer_init(&other, ends[0], p.id);
 	g = peer_greeting(&other);
+	strcpy(expected, "*"); /* whether it says why depends on which of the two has the higher id */
+	peer_seal(&other);
 	peer_send_greeting(&other, &g);
 	assert_true(peer_is_dropped(&other));
 	peer_deinit(&other);
@@ -1214,6 +1216,7 @@ static void deposit_that_makes_the_owner_lie(struct host *h)
 	host_link(h, &owner);
 	host_link(h, &giver);
 	service = host_grant(h, &giver);
+	strcpy(expected, "*"); /* the giver may be found out, if the offer is taken in before its message */
 	send_with_ticket(&giver, service, owner.id, 1, SEND);
 	/* The owner, who is honest, was told to offer another kind, and that twice. */
 	assert_true(ticket_send(&owner, FRAME_OFFER, giver.id, 1, right_mine(SEND_ONCE, 3)));
