@@ -42,9 +42,11 @@ void link_forget_broker(void)
 	broker.service.port = NULL;
 }
 
-static bool is_greeted(void *link)
+static bool is_greeted(void *what)
 {
-	return link_state(link) != LINK_GREETING;
+	const struct link *link = what;
+
+	return link->state != LINK_GREETING;
 }
 
 static void broker_let_go(void)
@@ -78,7 +80,7 @@ static bool broker_try(bool may_start)
 	lock_drop(&node.lock);
 	broker.link = link;
 	(void)poller_begin(link, is_greeted, POLLER_PATIENCE_MS);
-	if (link_state(link) == LINK_LIVE) {
+	if (link->state == LINK_LIVE) {
 		broker.number++;
 		return true;
 	}
@@ -89,7 +91,7 @@ static bool broker_try(bool may_start)
 
 static bool broker_find(bool may_start)
 {
-	if (broker.link && link_state(broker.link) == LINK_LIVE)
+	if (broker.link && broker.link->state == LINK_LIVE)
 		return true;
 	broker_let_go();
 	for (int i = 0; i < ATTEMPTS; i++)
@@ -131,7 +133,7 @@ bool link_has_broker(void)
 	bool is_live;
 
 	pthread_mutex_lock(&broker.mutex);
-	is_live = broker.link && link_state(broker.link) == LINK_LIVE;
+	is_live = broker.link && broker.link->state == LINK_LIVE;
 	pthread_mutex_unlock(&broker.mutex);
 	return is_live;
 }

@@ -112,9 +112,11 @@ static void export_task_locked(struct link *link, const struct right *task)
 	export_tell_limit_locked(x);
 }
 
-static bool is_set_up(void *link)
+static bool is_set_up(void *what)
 {
-	return atomic_load(&kernel_root_task()->is_set_up) || link_state(link) == LINK_ENDED;
+	const struct link *link = what;
+
+	return atomic_load(&kernel_root_task()->is_set_up) || link->state == LINK_ENDED;
 }
 
 static void family_join_parent(void)

@@ -170,16 +170,6 @@ void link_ref_locked(struct link *link)
 	link->n_refs++;
 }
 
-enum link_state link_state(struct link *link)
-{
-	enum link_state state;
-
-	lock_take(&node.lock);
-	state = link->state;
-	lock_drop(&node.lock);
-	return state;
-}
-
 void link_unref_locked(struct link *link)
 {
 	if (--link->n_refs == 0)

@@ -95,8 +95,7 @@ void link_take_introduction(struct link *from, int socket, uint64_t peer_id);
 void link_introduce_locked(struct link *a, struct link *b);
 
 void link_ref_locked(struct link *link);
-enum link_state link_state(struct link *link); /* for who has not the role of the poller */
-void link_unref_locked(struct link *link);     /* frees what is ended and unreferenced */
+void link_unref_locked(struct link *link); /* frees what is ended and unreferenced */
 
 /* The live link to a node; NULL: none. And whether there is one, or will be if the node lives. */
 struct link *link_find_locked(uint64_t node_id);
