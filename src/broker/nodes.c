@@ -30,12 +30,9 @@ void nodes_init(const struct names *netnames, const struct names *services)
 	nodes.tables[NODES_BOOTSTRAP] = services;
 }
 
-boolean_t nodes_demux(mach_msg_header_t *request, mach_msg_header_t *reply)
+boolean_t nodes_demux(uid_t client, mach_msg_header_t *request, mach_msg_header_t *reply)
 {
-	const mach_msg_security_trailer_t *trailer =
-		(const void *)((const char *)request + round_msg(request->msgh_size));
-
-	nodes.client = trailer->msgh_sender.val[0];
+	nodes.client = client;
 	return nodes_server(request, reply);
 }
 

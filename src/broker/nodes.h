@@ -14,7 +14,7 @@
 /* The tables that nodes_names() lists; borrowed. */
 void nodes_init(const struct names *netnames, const struct names *services);
 
-/* A request with a trailer behind it, MACH_RCV_TRAILER_SENDER. FALSE: it is none of this interface. */
-boolean_t nodes_demux(mach_msg_header_t *request, mach_msg_header_t *reply);
+/* A request of that user, as the host vouches for it. FALSE: it is none of this interface. */
+boolean_t nodes_demux(uid_t client, mach_msg_header_t *request, mach_msg_header_t *reply);
 
 #endif

@@ -45,6 +45,7 @@ static struct server {
 	struct request *waiting;  /* newest first */
 	unsigned int n_waiting;
 	pid_t sender; /* of the request at hand; 0: none, or our own */
+	uid_t client; /* its user */
 } server;
 
 /* One that is answered later. */
@@ -341,13 +342,14 @@ static boolean_t hear(const mach_msg_header_t *request, mach_msg_header_t *reply
 
 /* ---- serving */
 
-/* The process that sent it, as the host vouches for it. */
-static pid_t sender_of(const mach_msg_header_t *request)
+/* Who sent it, as the host vouches for it. */
+static void note_sender(const mach_msg_header_t *request)
 {
 	const mach_msg_audit_trailer_t *t =
 		(const mach_msg_audit_trailer_t *)((const char *)request + round_msg(request->msgh_size));
 
-	return (pid_t)t->msgh_audit.val[AUDIT_PID];
+	server.sender = (pid_t)t->msgh_audit.val[AUDIT_PID];
+	server.client = t->msgh_sender.val[0];
 }
 
 /* An answer by a right to send could have to wait for room, for as long as its owner likes. Whoever asks by the stubs of MIG has
@@ -365,7 +367,8 @@ static bool may_wait_for(mach_msg_header_t *request, mach_msg_header_t *reply)
 static boolean_t answer(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	server.is_missing = false;
-	return netname_server(request, reply) || bootstrap_server(request, reply) || nodes_demux(request, reply);
+	return netname_server(request, reply) || bootstrap_server(request, reply) ||
+	       nodes_demux(server.client, request, reply);
 }
 
 /* False: there is no time to wait, no memory, or nobody to be answered. Takes the request's reply right. */
@@ -388,7 +391,7 @@ static bool put_off(const mach_msg_header_t *request)
 
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
-	server.sender = sender_of(request);
+	note_sender(request);
 	if (may_wait_for(request, reply))
 		return TRUE;
 	if (request->msgh_local_port == server.control)
