@@ -47,7 +47,11 @@ union message {
 	mach_no_senders_notification_t no_senders;
 };
 
-enum { REGION_SIZE = offsetof(struct region, address) + sizeof(void *) };
+/* Without what the compiler adds behind the last item: the kernel would look for a descriptor there. */
+enum {
+	REGION_SIZE = offsetof(struct region, address) + sizeof(void *),
+	OBJECT_SIZE = offsetof(struct object, data) + REQUEST_SIZE_MIN,
+};
 
 struct server {
 	mach_port_t from, passed;
@@ -192,7 +196,7 @@ static void answer_object(struct server *s, const char *request, mach_port_t por
 	answer_write(answer, request, sizeof answer);
 	answer_begin(&o->head);
 	o->head.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
-	o->head.msgh_size = sizeof *o;
+	o->head.msgh_size = OBJECT_SIZE;
 	o->head.msgh_id = ID_OBJECT;
 	o->port_type = type_of(MACH_MSG_TYPE_MAKE_SEND, 8 * sizeof o->port, 1);
 	o->port = (mach_port_name_inlined_t){ .name = port };
