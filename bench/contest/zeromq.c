@@ -112,13 +112,25 @@ static void serve(void *server, struct service *service)
 	zmq_msg_close(&m);
 }
 
+/* The library leaves the file of a bound ipc:// address behind. */
+static void address_remove(const char *address)
+{
+	static const char ipc[] = "ipc://";
+
+	if (strncmp(address, ipc, strlen(ipc)) == 0)
+		unlink(address + strlen(ipc));
+}
+
 static void close_server(void *server)
 {
 	struct server *s = server;
 
 	need(zmq_close(s->requests) == 0);
-	if (s->answers)
+	address_remove(s->address);
+	if (s->answers) {
 		need(zmq_close(s->answers) == 0);
+		address_remove(s->answer_address);
+	}
 	zmq_ctx_term(context());
 	free(s);
 }
