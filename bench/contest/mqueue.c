@@ -5,6 +5,7 @@
  * messages. Length and width are what an ordinary user gets by default: 10 messages of at most 8 KiB. Larger payloads
  * go in pieces of that size. */
 #include "contestant.h"
+#include "reader.h"
 #include "work.h"
 
 #include <fcntl.h>
@@ -31,14 +32,6 @@ struct client {
 	size_t room;
 	char *out, *in;
 };
-
-static char *memory_new(size_t size)
-{
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	need(memory != MAP_FAILED);
-	return memory;
-}
 
 static size_t width_of(const struct plan *plan)
 {

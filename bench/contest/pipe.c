@@ -5,6 +5,7 @@
  * of up to PIPE_BUF bytes are not mixed with others', so many clients need one pipe and no epoll. For large
  * payloads and streams the pipe is made 1 MiB long. */
 #include "contestant.h"
+#include "reader.h"
 #include "work.h"
 
 #include <fcntl.h>
@@ -14,14 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PIPE_SIZE = 1024 * 1024, READ_AHEAD = 64 * 1024 };
-
-/* What was read and not yet taken is data[start..end). */
-struct reader {
-	int fd;
-	char *data;
-	size_t room, start, end;
-};
+enum { PIPE_SIZE = 1024 * 1024 };
 
 struct server {
 	struct plan plan;
@@ -37,12 +31,9 @@ struct client {
 	char *out;
 };
 
-static char *memory_new(size_t size)
+static size_t room_of(const struct plan *plan)
 {
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	need(memory != MAP_FAILED);
-	return memory;
+	return plan->size > READ_AHEAD ? plan->size : READ_AHEAD;
 }
 
 static void pipe_new(int ends[2], const struct plan *plan)
@@ -50,52 +41,6 @@ static void pipe_new(int ends[2], const struct plan *plan)
 	need(pipe2(ends, O_CLOEXEC) == 0);
 	if (plan->posts || plan->size > 65536)
 		need(fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE) >= 0);
-}
-
-static void reader_init(struct reader *r, int fd, const struct plan *plan)
-{
-	*r = (struct reader){ .fd = fd, .room = plan->size > READ_AHEAD ? plan->size : READ_AHEAD };
-	r->data = memory_new(r->room);
-}
-
-static void reader_deinit(struct reader *r)
-{
-	munmap(r->data, r->room);
-	close(r->fd);
-}
-
-static void reader_fill(struct reader *r, size_t wanted)
-{
-	ssize_t n;
-
-	if (r->start == r->end)
-		r->start = r->end = 0;
-	if (r->start + wanted > r->room) {
-		memmove(r->data, r->data + r->start, r->end - r->start);
-		r->end -= r->start;
-		r->start = 0;
-	}
-	while (r->end - r->start < wanted) {
-		n = read(r->fd, r->data + r->end, r->room - r->end);
-		need(n > 0);
-		r->end += (size_t)n;
-	}
-}
-
-/* The next payload; good until the next one is read. */
-static char *reader_next(struct reader *r, size_t *size)
-{
-	char *data;
-
-	if (r->end - r->start < REQUEST_SIZE_MIN)
-		reader_fill(r, REQUEST_SIZE_MIN);
-	*size = request_size(r->data + r->start);
-	need(*size <= r->room);
-	if (r->end - r->start < *size)
-		reader_fill(r, *size);
-	data = r->data + r->start;
-	r->start += *size;
-	return data;
 }
 
 static void data_write(int fd, const char *data, size_t size)
@@ -119,7 +64,7 @@ static void *open_server(const struct plan *plan)
 	s->plan = *plan;
 	pipe_new(ends, plan);
 	s->requests_in = ends[1];
-	reader_init(&s->requests, ends[0], plan);
+	reader_init(&s->requests, ends[0], room_of(plan));
 	return s;
 }
 
@@ -175,7 +120,7 @@ static void *join(const struct ticket *ticket)
 
 	need(c);
 	c->requests = ticket->fds[0];
-	reader_init(&c->answers, ticket->fds[1], &ticket->plan);
+	reader_init(&c->answers, ticket->fds[1], room_of(&ticket->plan));
 	c->out = memory_new(ticket->plan.size);
 	return c;
 }

@@ -8,6 +8,7 @@
  * is written there to begin with, so that nothing is copied; it is sealed, as the reader could be killed by a SIGBUS
  * otherwise. */
 #include "contestant.h"
+#include "reader.h"
 #include "work.h"
 
 #include <errno.h>
@@ -21,31 +22,23 @@
 enum {
 	PACKET_MAX = 128 * 1024,
 	SEND_BUFFER = 1024 * 1024,
-	READ_AHEAD = 64 * 1024,
 	PACKETS_AT_ONCE = 64,
 	FILE_MIN = 64 * 1024, /* smaller payloads go through the socket in any case */
 };
 
 enum way { WAY_STREAM, WAY_PACKETS, WAY_FILE };
 
-/* One end. Of a stream, what was read and not yet taken is data[start..end). */
-struct end {
-	int fd;
-	char *data;
-	size_t room, start, end;
-};
-
 struct server {
 	enum way way;
 	struct plan plan;
 	int epoll, passed;
 	unsigned n_ends;
-	struct end ends[];
+	struct reader ends[];
 };
 
 struct client {
 	enum way way;
-	struct end end;
+	struct reader end;
 	char *out; /* the next payload, if it goes through the socket */
 	int file;  /* else it is there */
 	size_t file_size;
@@ -55,30 +48,13 @@ struct client {
 
 /* ---- bytes ---- */
 
-static char *memory_new(size_t size)
-{
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	need(memory != MAP_FAILED);
-	return memory;
-}
-
-static void end_init(struct end *e, int fd, const struct plan *plan)
+static void end_init(struct reader *e, int fd, const struct plan *plan)
 {
 	int size = SEND_BUFFER;
 
-	*e = (struct end){ .fd = fd, .room = plan->size };
-	if (plan->posts)
-		e->room = READ_AHEAD;
-	e->data = memory_new(e->room);
+	reader_init(e, fd, plan->posts ? READ_AHEAD : plan->size);
 	if (plan->size > PACKET_MAX || plan->posts)
 		need(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0);
-}
-
-static void end_deinit(struct end *e)
-{
-	munmap(e->data, e->room);
-	close(e->fd);
 }
 
 static void data_write(enum way way, int fd, const char *data, size_t size)
@@ -95,7 +71,7 @@ static void data_write(enum way way, int fd, const char *data, size_t size)
 }
 
 /* The next payload, where it was read: good until the next one is. */
-static char *packets_read(struct end *e, size_t *size)
+static char *packets_read(struct reader *e, size_t *size)
 {
 	size_t done = 0;
 	ssize_t n;
@@ -109,42 +85,9 @@ static char *packets_read(struct end *e, size_t *size)
 	return e->data;
 }
 
-static void stream_fill(struct end *e, size_t wanted)
+static char *data_read(enum way way, struct reader *e, size_t *size)
 {
-	ssize_t n;
-
-	if (e->start == e->end)
-		e->start = e->end = 0;
-	if (e->start + wanted > e->room) {
-		memmove(e->data, e->data + e->start, e->end - e->start);
-		e->end -= e->start;
-		e->start = 0;
-	}
-	while (e->end - e->start < wanted) {
-		n = read(e->fd, e->data + e->end, e->room - e->end);
-		need(n > 0);
-		e->end += (size_t)n;
-	}
-}
-
-static char *stream_read(struct end *e, size_t *size)
-{
-	char *data;
-
-	if (e->end - e->start < REQUEST_SIZE_MIN)
-		stream_fill(e, REQUEST_SIZE_MIN);
-	*size = request_size(e->data + e->start);
-	need(*size <= e->room);
-	if (e->end - e->start < *size)
-		stream_fill(e, *size);
-	data = e->data + e->start;
-	e->start += *size;
-	return data;
-}
-
-static char *data_read(enum way way, struct end *e, size_t *size)
-{
-	return way == WAY_STREAM ? stream_read(e, size) : packets_read(e, size);
+	return way == WAY_STREAM ? reader_next(e, size) : packets_read(e, size);
 }
 
 /* ---- descriptors ---- */
@@ -217,7 +160,7 @@ static void *file_open(const struct plan *plan)
 static void invite(void *server, struct ticket *ticket)
 {
 	struct server *s = server;
-	struct end *e = &s->ends[s->n_ends];
+	struct reader *e = &s->ends[s->n_ends];
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = e };
 	int ends[2];
 
@@ -240,7 +183,7 @@ static void answer_with_new(int fd, const char *data, size_t size, int type)
 	close(ends[1]);
 }
 
-static void answer(const struct server *s, struct service *service, struct end *e, char *data, size_t size)
+static void answer(const struct server *s, struct service *service, struct reader *e, char *data, size_t size)
 {
 	size_t n;
 
@@ -263,7 +206,7 @@ static void answer(const struct server *s, struct service *service, struct end *
 }
 
 /* A payload that came in a memfd: read where it is, and given back. */
-static void answer_file(struct service *service, struct end *e, int file)
+static void answer_file(struct service *service, struct reader *e, int file)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	off_t size = lseek(file, 0, SEEK_END);
@@ -280,7 +223,7 @@ static void answer_file(struct service *service, struct end *e, int file)
 	data_write(WAY_PACKETS, e->fd, reply, sizeof reply);
 }
 
-static void serve_end(struct server *s, struct service *service, struct end *e)
+static void serve_end(struct server *s, struct service *service, struct reader *e)
 {
 	size_t size;
 	int file = -1;
@@ -299,7 +242,7 @@ static void serve_end(struct server *s, struct service *service, struct end *e)
 /* All packets that are there with one call. */
 static void serve_packets(struct server *s, struct service *service)
 {
-	struct end *e = s->ends;
+	struct reader *e = s->ends;
 	struct mmsghdr messages[PACKETS_AT_ONCE] = { 0 };
 	struct iovec iovs[PACKETS_AT_ONCE];
 	int n;
@@ -348,7 +291,7 @@ static void server_close(void *server)
 	struct server *s = server;
 
 	while (s->n_ends)
-		end_deinit(&s->ends[--s->n_ends]);
+		reader_deinit(&s->ends[--s->n_ends]);
 	if (s->epoll >= 0)
 		close(s->epoll);
 	close(s->passed);
@@ -453,7 +396,7 @@ static void leave(void *client)
 	struct client *c = client;
 
 	munmap(c->out, c->end.room);
-	end_deinit(&c->end);
+	reader_deinit(&c->end);
 	free(c);
 }
 
