@@ -954,7 +954,8 @@ static void right_spent_twice(struct host *h)
 	expect_drop(&p, NOT_ITS);
 }
 
-static void once_spent_twice(struct host *h)
+/* Makes the host answer a call with a send-once right of its own, and gives the index of that. */
+static uint32_t once_granted(struct host *h, struct peer *p)
 {
 	struct {
 		struct frame_message message;
@@ -963,17 +964,25 @@ static void once_spent_twice(struct host *h)
 	struct wire_right reply = right_mine(SEND_ONCE, 3);
 	struct frame_message *f;
 	struct writing w;
-	struct peer p;
 
-	host_link(h, &p);
-	f = message_begin(&w, host_grant(h, &p), SEND, WORD_CALL);
+	f = message_begin(&w, host_grant(h, p), SEND, WORD_CALL);
 	w.size = sizeof *f;
 	writing_add(&w, &reply, sizeof reply);
-	assert_true(message_put(&p, &w));
-	assert_true(peer_take_type(&p, FRAME_MESSAGE, &answer, sizeof answer));
+	assert_true(message_put(p, &w));
+	assert_true(peer_take_type(p, FRAME_MESSAGE, &answer, sizeof answer));
 	assert_int_equal(answer.reply.kind, SEND_ONCE);
-	assert_true(message_send(&p, answer.reply.value, SEND_ONCE, OUR_ID));
-	(void)message_send(&p, answer.reply.value, SEND_ONCE, OUR_ID);
+	return answer.reply.value;
+}
+
+static void once_spent_twice(struct host *h)
+{
+	struct peer p;
+	uint32_t once;
+
+	host_link(h, &p);
+	once = once_granted(h, &p);
+	assert_true(message_send(&p, once, SEND_ONCE, OUR_ID));
+	(void)message_send(&p, once, SEND_ONCE, OUR_ID);
 	expect_drop(&p, NOT_ITS);
 }
 
@@ -1435,23 +1444,13 @@ static void heir_without_a_right(struct host *h)
 /* One right to notify is good for one port. */
 static void heir_of_more_than_it_can_notify_of(struct host *h)
 {
-	struct {
-		struct frame_message message;
-		struct wire_right reply;
-	} answer;
-	struct wire_right reply = right_mine(SEND_ONCE, 3);
-	struct frame_message *f;
-	struct writing w;
 	struct peer p;
+	uint32_t once;
 
 	host_link(h, &p);
-	f = message_begin(&w, host_grant(h, &p), SEND, WORD_CALL);
-	w.size = sizeof *f;
-	writing_add(&w, &reply, sizeof reply);
-	assert_true(message_put(&p, &w));
-	assert_true(peer_take_type(&p, FRAME_MESSAGE, &answer, sizeof answer));
+	once = once_granted(h, &p);
 	for (uint32_t i = 0; i < 2; i++) {
-		struct frame_heir heir = { { sizeof heir, FRAME_HEIR, 0 }, i, answer.reply.value, 5, 0 };
+		struct frame_heir heir = { { sizeof heir, FRAME_HEIR, 0 }, i, once, 5, 0 };
 
 		(void)peer_put(&p, &heir, sizeof heir);
 	}
