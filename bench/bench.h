@@ -10,6 +10,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <argp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,12 +61,20 @@ struct result {
 
 struct options {
 	unsigned rounds;
-	double sample; /* seconds that one turn should last at least */
-	bool quick;    /* only see that everything runs: small sizes, nothing judged */
-	bool solo;     /* only our side, in this process: for perf, gdb and callgrind */
+	double sample;	  /* seconds that one turn should last at least */
+	bool quick;	  /* only see that everything runs: small sizes, nothing judged */
+	bool solo;	  /* only our side, in this process: for perf, gdb and callgrind */
+	const char *json; /* where the results go */
+	bool list;	  /* only what there is to measure */
+	bool check;	  /* a failure fails the program */
 };
 
 extern struct options options;
+
+/* options.c: those that every program here takes; its own keys begin at OPTIONS_KEY_END. */
+enum { OPTIONS_KEY_END = 512 };
+
+extern const struct argp options_argp;
 
 /* the rows, by file */
 extern const struct row message_rows[], rpc_rows[], port_rows[], many_rows[], memory_rows[], scale_rows[];

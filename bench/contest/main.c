@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct options options = { .rounds = 7, .sample = 0.05 };
+struct options options = { .rounds = 7, .sample = 0.05, .json = "build/contest.json" };
 double peer_born;
 
 const struct contestant *const contestants[] = {
@@ -34,25 +34,17 @@ static struct {
 	size_t n_works;
 	bool has[CONTESTANTS_MAX];
 	bool has_some;
-	const char *json;
-	bool list, check;
-} wanted = { .json = "build/contest.json" };
+} wanted;
 
 static struct cell cells[WORKS_MAX * CONTESTANTS_MAX];
 static size_t n_cells;
 
 /* ---- options ---- */
 
-enum { KEY_LIST = 256, KEY_JSON, KEY_ROUNDS, KEY_SAMPLE, KEY_QUICK, KEY_CHECK, KEY_ONLY };
+enum { KEY_ONLY = OPTIONS_KEY_END };
 
 static const struct argp_option argp_options[] = {
-	{ "list", KEY_LIST, NULL, 0, "List the works and the contestants, and end", 0 },
 	{ "only", KEY_ONLY, "NAME", 0, "Only this contestant, and the reference (may be given more than once)", 0 },
-	{ "json", KEY_JSON, "FILE", 0, "Write the results there (default: build/contest.json)", 0 },
-	{ "rounds", KEY_ROUNDS, "N", 0, "Turns of each contestant (default: 7)", 0 },
-	{ "sample", KEY_SAMPLE, "MS", 0, "Milliseconds that a turn lasts at least (default: 50)", 0 },
-	{ "quick", KEY_QUICK, NULL, 0, "Small sizes, short turns: only see that everything runs", 0 },
-	{ "check", KEY_CHECK, NULL, 0, "Exit with 1 if a contestant failed", 0 },
 	{ 0 },
 };
 
@@ -79,44 +71,12 @@ static bool choose_contestant(const char *name)
 	return false;
 }
 
-static unsigned long parse_count(struct argp_state *state, const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (errno || end == text || *end || n < 1 || n > max)
-		argp_error(state, "%s: a number from 1 to %lu is needed", text, max);
-	return n;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	switch (key) {
-	case KEY_LIST:
-		wanted.list = true;
-		return 0;
 	case KEY_ONLY:
 		if (!choose_contestant(arg))
 			argp_error(state, "%s: no such contestant (see --list)", arg);
-		return 0;
-	case KEY_JSON:
-		wanted.json = arg;
-		return 0;
-	case KEY_ROUNDS:
-		options.rounds = (unsigned)parse_count(state, arg, ROUNDS_MAX);
-		return 0;
-	case KEY_SAMPLE:
-		options.sample = (double)parse_count(state, arg, 10000) / 1000;
-		return 0;
-	case KEY_QUICK:
-		options.quick = true;
-		options.rounds = 2;
-		options.sample = 0.001;
-		return 0;
-	case KEY_CHECK:
-		wanted.check = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!choose(arg))
@@ -129,9 +89,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const char doc[] =
 	"Compare Portunus with what a program would use instead, all doing the same work in one run.\v"
-	"NAME is a work, or the first words of several: 'rpc-64' means rpc-64-cpu and so on. Without one, all works are done.";
+	"NAME is a work, or the first words of several: 'rpc-64' means rpc-64-cpu and so on. Without one, all works are "
+	"done, in 7 turns of 50 ms for each contestant, and the results are in build/contest.json.";
 
-static const struct argp argp = { argp_options, parse, "[NAME...]", doc, NULL, NULL, NULL };
+static const struct argp_child children[] = { { &options_argp, 0, NULL, 0 }, { 0 } };
+
+static const struct argp argp = { argp_options, parse, "[NAME...]", doc, children, NULL, NULL };
 
 /* ---- one work ---- */
 
@@ -337,7 +300,7 @@ int main(int argc, char **argv)
 		for (wanted.works[0] = works; strcmp(wanted.works[0]->name, "rpc-64-cpus") != 0;)
 			wanted.works[0]++;
 	}
-	if (wanted.list) {
+	if (options.list) {
 		list_print();
 		return EXIT_SUCCESS;
 	}
@@ -345,13 +308,13 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < wanted.n_works; i++) {
 		work_measure(wanted.works[i]);
 		/* After each: a run takes long, and what it has found so far is worth keeping. */
-		if (results_write(wanted.json, cells, n_cells) != 0) {
-			fprintf(stderr, "contest: %s: %s\n", wanted.json, strerror(errno));
+		if (results_write(options.json, cells, n_cells) != 0) {
+			fprintf(stderr, "contest: %s: %s\n", options.json, strerror(errno));
 			return EXIT_FAILURE;
 		}
 	}
 	for (size_t i = 0; i < n_cells; i++)
 		n_failed += cells[i].state == CELL_FAILED;
-	printf("%zu failed; written to %s\n", n_failed, wanted.json);
-	return wanted.check && n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	printf("%zu failed; written to %s\n", n_failed, options.json);
+	return options.check && n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,17 +2,12 @@
 /* Tables and JSON. */
 #include "results.h"
 
-#include <ctype.h>
+#include "../report.h"
+
 #include <math.h>
-#include <portunus/abi.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
-
-#ifndef BENCH_BUILD
-#define BENCH_BUILD "unknown"
-#endif
 
 #if defined __clang__
 #define COMPILER "clang " __clang_version__
@@ -91,25 +86,6 @@ void results_print(const struct cell *cells, size_t n)
 
 /* ---- JSON ---- */
 
-static void put_string(FILE *f, const char *name, const char *text)
-{
-	fprintf(f, "\"%s\": \"", name);
-	for (; text && *text; text++) {
-		if (*text == '"' || *text == '\\')
-			putc('\\', f);
-		putc(iscntrl((unsigned char)*text) ? ' ' : *text, f);
-	}
-	fputs("\", ", f);
-}
-
-static void put_number(FILE *f, const char *name, double value)
-{
-	if (isfinite(value))
-		fprintf(f, "\"%s\": %.9g, ", name, value);
-	else
-		fprintf(f, "\"%s\": null, ", name);
-}
-
 /* What follows the colon in the first line of a file that begins so; an empty string if there is none. */
 static const char *line_of(const char *path, const char *start, char separator)
 {
@@ -131,8 +107,9 @@ static const char *line_of(const char *path, const char *start, char separator)
 	return at;
 }
 
-static void put_machine(FILE *f)
+static json_object *machine(void)
 {
+	json_object *to = json_object_new_object();
 	struct utsname host;
 	char date[32];
 	double load[3] = { NAN, NAN, NAN };
@@ -142,27 +119,18 @@ static void put_machine(FILE *f)
 	gmtime_r(&at, &utc);
 	strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &utc);
 	uname(&host);
-	fputs("\"machine\": { ", f);
-	put_string(f, "date", date);
-	put_string(f, "processor", line_of("/proc/cpuinfo", "model name", ':'));
-	put_string(f, "hypervisor", strstr(line_of("/proc/cpuinfo", "flags", ':'), " hypervisor") ? "yes" : "");
-	put_string(f, "kernel", host.release);
-	put_string(f, "architecture", host.machine);
-	put_string(f, "system", line_of("/etc/os-release", "PRETTY_NAME", '='));
-	put_string(f, "compiler", COMPILER);
-	put_string(f, "memory", line_of("/proc/meminfo", "MemTotal", ':'));
+	report_add_text(to, "date", date);
+	report_add_text(to, "processor", line_of("/proc/cpuinfo", "model name", ':'));
+	report_add_text(to, "hypervisor", strstr(line_of("/proc/cpuinfo", "flags", ':'), " hypervisor") ? "yes" : "");
+	report_add_text(to, "kernel", host.release);
+	report_add_text(to, "architecture", host.machine);
+	report_add_text(to, "system", line_of("/etc/os-release", "PRETTY_NAME", '='));
+	report_add_text(to, "compiler", COMPILER);
+	report_add_text(to, "memory", line_of("/proc/meminfo", "MemTotal", ':'));
 	if (getloadavg(load, 3) > 0)
-		put_number(f, "load", load[0]);
-	fprintf(f, "\"cpus\": %u },\n", cpus_usable());
-}
-
-static const char *abi_name(void)
-{
-#if defined PORTUNUS_MIG_ABI_PACKED4 && PORTUNUS_MIG_ABI_PACKED4
-	return "packed4";
-#else
-	return "lp64";
-#endif
+		report_add_number(to, "load", load[0]);
+	report_add_count(to, "cpus", cpus_usable());
+	return to;
 }
 
 static const char *state_name(enum cell_state state)
@@ -172,99 +140,105 @@ static const char *state_name(enum cell_state state)
 	return names[state];
 }
 
-static void put_list(FILE *f, const char *name, const double *values, unsigned n)
+static json_object *quantile_list(const double *values)
 {
-	fprintf(f, "\"%s\": [", name);
-	for (unsigned i = 0; i < n; i++)
-		fprintf(f, "%s%.9g", i ? ", " : "", isfinite(values[i]) ? values[i] : 0);
-	fputs("], ", f);
+	json_object *list = json_object_new_array_ext(N_QUANTILES);
+
+	for (unsigned i = 0; i < N_QUANTILES; i++)
+		json_object_array_add(list, json_object_new_double(isfinite(values[i]) ? values[i] : 0));
+	return list;
 }
 
-static void put_cell(FILE *f, const struct cell *c)
+static void add_values(json_object *to, const struct cell *c)
 {
-	fputs("\t\t{ ", f);
-	put_string(f, "work", c->work->name);
-	put_string(f, "contestant", c->contestant->name);
-	if (c->state != CELL_DONE) {
-		put_string(f, "why", c->why);
-	} else {
-		put_number(f, "value", c->value);
-		put_number(f, "least", c->least);
-		put_number(f, "greatest", c->greatest);
-		fprintf(f, "\"rounds\": %u, \"operations\": %llu, ", c->n_rounds, (unsigned long long)c->n_operations);
+	report_add_number(to, "value", c->value);
+	report_add_number(to, "least", c->least);
+	report_add_number(to, "greatest", c->greatest);
+	report_add_count(to, "rounds", c->n_rounds);
+	report_add_count(to, "operations", c->n_operations);
+	if (c->is_compared) {
+		report_add_number(to, "ratio", c->ratio);
+		report_add_number(to, "ratio_least", c->ratio_least);
+		report_add_number(to, "ratio_greatest", c->ratio_greatest);
 	}
-	if (c->state == CELL_DONE && c->is_compared) {
-		put_number(f, "ratio", c->ratio);
-		put_number(f, "ratio_least", c->ratio_least);
-		put_number(f, "ratio_greatest", c->ratio_greatest);
+	if (c->work->kind == WORK_LOAD) {
+		report_add_number(to, "rate", c->rate);
+		report_add_number(to, "late", c->figures[FIGURE_LATE]);
+		report_add_number(to, "cpu", c->figures[FIGURE_CPU]);
+		json_object_object_add(to, "latencies", quantile_list(c->figures + FIGURE_QUANTILES));
 	}
-	if (c->state == CELL_DONE && c->work->kind == WORK_LOAD) {
-		put_number(f, "rate", c->rate);
-		put_number(f, "late", c->figures[FIGURE_LATE]);
-		put_number(f, "cpu", c->figures[FIGURE_CPU]);
-		put_list(f, "latencies", c->figures + FIGURE_QUANTILES, N_QUANTILES);
+	if (c->work->kind == WORK_MEMORY) {
+		report_add_number(to, "client", c->figures[FIGURE_CLIENT]);
+		report_add_number(to, "helper", c->figures[FIGURE_HELPER]);
 	}
-	if (c->state == CELL_DONE && c->work->kind == WORK_MEMORY) {
-		put_number(f, "client", c->figures[FIGURE_CLIENT]);
-		put_number(f, "helper", c->figures[FIGURE_HELPER]);
-	}
-	fprintf(f, "\"state\": \"%s\" }", state_name(c->state));
 }
 
-static void put_works(FILE *f, const struct cell *cells, size_t n)
+static json_object *cell_list(const struct cell *cells, size_t n)
 {
-	fputs("\t\"works\": [\n", f);
+	json_object *list = json_object_new_array();
+
+	for (const struct cell *c = cells; c < cells + n; c++) {
+		json_object *to = json_object_new_object();
+
+		report_add_text(to, "work", c->work->name);
+		report_add_text(to, "contestant", c->contestant->name);
+		report_add_text(to, "state", state_name(c->state));
+		if (c->state == CELL_DONE)
+			add_values(to, c);
+		else
+			report_add_text(to, "why", c->why);
+		json_object_array_add(list, to);
+	}
+	return list;
+}
+
+static json_object *work_list(const struct cell *cells, size_t n)
+{
+	json_object *list = json_object_new_array();
+
 	for (size_t i = 0; i < n; i++) {
 		const struct work *w = cells[i].work;
+		json_object *to;
 
 		if (i > 0 && w == cells[i - 1].work)
 			continue;
-		fputs(i ? ",\n\t\t{ " : "\t\t{ ", f);
-		put_string(f, "name", w->name);
-		put_string(f, "curve", w->curve);
-		put_string(f, "what", w->what);
-		fprintf(f, "\"x\": %llu, \"size\": %zu, \"clients\": %u }", (unsigned long long)w->x, w->size,
-			w->n_clients);
+		to = json_object_new_object();
+		report_add_text(to, "name", w->name);
+		report_add_text(to, "curve", w->curve);
+		report_add_text(to, "what", w->what);
+		report_add_count(to, "x", w->x);
+		report_add_count(to, "size", w->size);
+		report_add_count(to, "clients", w->n_clients);
+		json_object_array_add(list, to);
 	}
-	fputs("\n\t],\n", f);
+	return list;
 }
 
-static void put_contestants(FILE *f)
+static json_object *contestant_list(void)
 {
-	fputs("\t\"contestants\": [\n", f);
+	json_object *list = json_object_new_array();
+
 	for (size_t i = 0; i < n_contestants; i++) {
-		fputs("\t\t{ ", f);
-		put_string(f, "name", contestants[i]->name);
-		put_string(f, "what", contestants[i]->what);
-		put_string(f, "endpoint", contestants[i]->endpoint);
-		fprintf(f, "\"here\": %s }%s\n", contestants[i]->absent ? "false" : "true",
-			i + 1 < n_contestants ? "," : "");
+		json_object *to = json_object_new_object();
+
+		report_add_text(to, "name", contestants[i]->name);
+		report_add_text(to, "what", contestants[i]->what);
+		report_add_text(to, "endpoint", contestants[i]->endpoint);
+		json_object_object_add(to, "here", json_object_new_boolean(!contestants[i]->absent));
+		json_object_array_add(list, to);
 	}
-	fputs("\t],\n", f);
+	return list;
 }
 
 int results_write(const char *path, const struct cell *cells, size_t n)
 {
-	FILE *f = fopen(path, "we");
-	bool bad;
+	json_object *report = report_new();
 
-	if (!f)
-		return -1;
-	fprintf(f, "{\n\t\"format\": 1, \"abi\": \"%s\", \"build\": \"%s\", \"rounds\": %u, \"sample_seconds\": %g, ",
-		abi_name(), BENCH_BUILD, options.rounds, options.sample);
-	fprintf(f, "\"quick\": %s, \"reference\": \"%s\",\n\t", options.quick ? "true" : "false", reference->name);
-	put_machine(f);
-	fputs("\t", f);
-	put_list(f, "quantiles", quantiles, N_QUANTILES);
-	fputs("\n", f);
-	put_works(f, cells, n);
-	put_contestants(f);
-	fputs("\t\"cells\": [\n", f);
-	for (size_t i = 0; i < n; i++) {
-		put_cell(f, &cells[i]);
-		fputs(i + 1 < n ? ",\n" : "\n", f);
-	}
-	fputs("\t]\n}\n", f);
-	bad = ferror(f);
-	return (fclose(f) != 0 || bad) ? -1 : 0;
+	report_add_text(report, "reference", reference->name);
+	json_object_object_add(report, "machine", machine());
+	json_object_object_add(report, "quantiles", quantile_list(quantiles));
+	json_object_object_add(report, "works", work_list(cells, n));
+	json_object_object_add(report, "contestants", contestant_list());
+	json_object_object_add(report, "cells", cell_list(cells, n));
+	return report_write(path, report);
 }
