@@ -414,6 +414,9 @@ const struct contestant dbus_peer = {
 const struct contestant dbus_daemon = {
 	.name = "dbus-daemon",
 	.what = "D-Bus through dbus-daemon, sd-bus at both ends",
+#ifndef HAVE_DBUS_DAEMON
+	.absent = "absent: dbus-daemon was not there when this was built",
+#endif
 	.helper = helper,
 	DBUS(daemon_open, daemon_join),
 };
