@@ -58,6 +58,7 @@ struct relocation {
 	uint32_t index, limit; /* y; of y's queue */
 	bool is_orphan;	       /* A is gone: in limbo, with or without an offer */
 	bool is_dead;	       /* A has said that the port has died, and was answered with FLUSH */
+	bool is_void;	       /* B has said that, before A: no offer comes */
 	uint64_t payer;	       /* on whose account it is */
 	uint32_t sends, onces; /* what H had when it stopped */
 };
@@ -917,13 +918,13 @@ void migrate_answer_death_locked(struct link *from, uint32_t index)
 		return; /* FLUSH is under way */
 	send_index(from, FRAME_FLUSH, index, 0, 0);
 	r->is_dead = true;
-	if (!link_is_expected_locked(r->home))
+	if (r->is_void || !link_is_expected_locked(r->home))
 		relocation_free_locked(r);
 }
 
-/* MOVED was put before MOVE, by which the offer is made, so it has come, if it has not been taken yet. To read on in the
- * giver's ring until there it is does not go round in circles: of two offers that would need each other's MOVED one was
- * made first. */
+/* MOVED was put before MOVE, by which the offer is made or VOID said, so it has come, if it has not been taken yet. To read
+ * on in the giver's ring until there it is does not go round in circles: of two offers that would need each other's MOVED
+ * one was made first. */
 static void await_moved(uint64_t giver, uint64_t home, uint64_t number)
 {
 	bool has_more = true;
@@ -1167,27 +1168,25 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 			other->proxy = NULL;
 }
 
-/* The port of a proxy in limbo has died, or nobody knows where it is. */
-static void relocation_die(uint64_t giver, uint64_t home, uint64_t number)
+/* The port of a proxy in limbo has died, or nobody knows where it is. One that is not waits for A to say so. */
+void migrate_take_void(struct link *from, const struct frame_ticket *f)
 {
 	struct ended_proxy ended = { 0 };
 	struct relocation *r;
 
+	await_moved(f->node, from->peer_id, f->number);
 	lock_take(&node.lock);
-	r = relocation_find_locked(giver, home, number);
+	r = relocation_find_locked(f->node, from->peer_id, f->number);
 	if (r && r->proxy && r->proxy->relocation == r)
 		proxy_end_locked(r->proxy, &ended);
-	if (r && !relocation_owes_flush(r))
+	if (r && relocation_owes_flush(r))
+		r->is_void = true;
+	else if (r)
 		relocation_free_locked(r);
 	lock_drop(&node.lock);
 	ended_proxy_settle(&ended);
 	handoff_retry_deposits();
 	migrate_go_on();
-}
-
-void migrate_take_void(struct link *from, const struct frame_ticket *f)
-{
-	relocation_die(f->node, from->peer_id, f->number);
 }
 
 /* ---- links -------------------------------------------------------------------------------------------------------- */

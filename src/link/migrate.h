@@ -35,7 +35,8 @@
  * Deaths.
  *   B dies, or P' does: P dies at A, which tells each H (DIED), and keeps the relay until FLUSH, so that it knows when the
  *       index is free. H that had not begun with H1 answers with FLUSH; others have sent it, and hear of B's death by the end
- *       of their link to it.
+ *       of their link to it. Of that of P' B tells each H, too, in the place of READY or of the offer (VOID). H is done when it
+ *       has heard of both, whichever comes first.
  *   H dies: A takes its units back and says so (FLUSHED, no units), unless it has had its FLUSH. B waits for that, if it had come
  *       to B2, before the port moves on: else A's FLUSHED would speak of units that B had given away with the port.
  *   A dies before its message had come: P' dies. After that, B grants each H what A2 said that it has, and READY comes without

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers that keep to the rules, and whose frames come in orders that processes seldom bring about: what two nodes say to a third
+ * is taken in any order. Nothing is left of it, and no link is dropped. */
+#include "host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <mach/message.h>
+#include <signal.h>
+
+#include "link/limits.h"
+
+/* More than may wait at a time on one peer's account, so what is left of each shows. */
+enum { BATCH = 256, ROUNDS = LINK_MAX_WAITING / BATCH + 2 };
+
+static bool is_taken(const struct peer *p)
+{
+	return atomic_load(&p->theirs->head) == p->tail;
+}
+
+/* ---- a port that moves, and dies before its holder has followed ------------------------------------------------------ */
+
+static void send_moved(struct peer *old, const struct peer *new, uint64_t first)
+{
+	for (uint32_t i = 0; i < BATCH; i++)
+		assert_true(ticket_send(old, FRAME_MOVED, new->id, first + i, right_mine(0, i)));
+}
+
+static void send_void(struct peer *new, const struct peer *old, uint64_t first)
+{
+	for (uint32_t i = 0; i < BATCH; i++)
+		assert_true(ticket_send(new, FRAME_VOID, old->id, first + i, right_none));
+}
+
+/* Of relays, each of which is kept until the holder has answered. */
+static void send_died(struct peer *old)
+{
+	struct frame_index flush;
+
+	for (uint32_t i = 0; i < BATCH; i++)
+		assert_true(index_send(old, FRAME_DIED, i, 1, 0, 0));
+	for (uint32_t i = 0; i < BATCH; i++)
+		assert_true(peer_take_type(old, FRAME_FLUSH, &flush, sizeof flush));
+}
+
+/* The new home says so first. */
+static void new_home_tells_of_death_first(struct host *h)
+{
+	struct peer old, new;
+
+	host_link(h, &old);
+	host_link(h, &new);
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		send_moved(&old, &new, 1 + i * BATCH);
+		send_void(&new, &old, 1 + i * BATCH);
+		assert_true(soon(is_taken(&new)));
+		send_died(&old);
+	}
+	peer_deinit(&old);
+	peer_deinit(&new);
+}
+
+/* The old one does. */
+static void old_home_tells_of_death_first(struct host *h)
+{
+	struct peer old, new;
+
+	host_link(h, &old);
+	host_link(h, &new);
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		send_moved(&old, &new, 1 + i * BATCH);
+		send_died(&old);
+		send_void(&new, &old, 1 + i * BATCH);
+		assert_true(soon(is_taken(&new)));
+	}
+	peer_deinit(&old);
+	peer_deinit(&new);
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------ */
+
+static void run(void **state)
+{
+	void (*order)(struct host *) = *(void (**)(struct host *)) * state;
+	static char log[1 << 16];
+	struct host h;
+
+	host_start(&h);
+	order(&h);
+	host_expect_life(&h);
+	host_expect_balance(&h);
+	host_end(&h, log, sizeof log);
+	assert_string_equal(log, "");
+}
+
+#define order(name) \
+	{ \
+#name, run, NULL, NULL, &(void (*)(struct host *)) \
+		{ \
+			name \
+		} \
+	}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		order(new_home_tells_of_death_first),
+		order(old_home_tells_of_death_first),
+	};
+
+	signal(SIGPIPE, SIG_IGN); /* where a link is dropped */
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
