@@ -126,7 +126,9 @@ struct frame_ticket {
 	struct frame header;
 	uint64_t node;	 /* DEPOSIT: for whom; OFFER, QUERY, VOID: the giver; MOVED: the new home; FLUSHED: for whom */
 	uint64_t number; /* the giver's */
-	struct wire_right right;   /* DEPOSIT: yours; OFFER: any form; MOVED: mine (value); FLUSHED: yours (value) */
+	struct wire_right
+		right; /* DEPOSIT: yours; OFFER: any form; MOVED: mine (value); FLUSHED: yours (value); VOID: of a
+				    * deposit its kind */
 	int32_t sends, onces;	   /* FLUSHED: units */
 	struct wire_ticket onward; /* OFFER, where right.form is WIRE_TICKET: that node will offer it, by my ticket */
 };

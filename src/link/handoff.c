@@ -204,13 +204,13 @@ static void offer_locked(struct link *receiver, uint64_t giver, uint64_t number,
 	};
 
 	if (!right_is_valid(right) || port_is_dead(right->port)) {
-		frame_send_ticket_locked(receiver, FRAME_VOID, giver, number, NULL);
+		frame_send_ticket_locked(receiver, FRAME_VOID, giver, number, &f.right);
 		return; /* a dead right has no consequences any more; the caller drops it */
 	}
 	outbound_write_right_locked(receiver, right, &f.right, &f.onward);
 	right->port = NULL;
 	if (f.right.form == WIRE_DEAD) /* just now */
-		frame_send_ticket_locked(receiver, FRAME_VOID, giver, number, NULL);
+		frame_send_ticket_locked(receiver, FRAME_VOID, giver, number, &f.right);
 	else
 		link_send_locked(receiver, &f.header, URGENCY_HIGH, NULL, 0);
 }
@@ -625,19 +625,25 @@ bool handoff_take_offer(struct link *from, const struct frame_ticket *f)
 	return ok;
 }
 
+/* A deposit of a right to a dead port is like an offer: whichever of it and the ticket comes first waits. An answer to a question
+ * does not say of what kind it is, nor what the question was about. */
 bool handoff_take_void(struct link *from, const struct frame_ticket *f)
 {
+	bool is_deposit = f->right.kind == RIGHT_SEND || f->right.kind == RIGHT_SEND_ONCE;
+	struct right dead = { PORT_DEAD, f->right.kind };
 	struct outcome outcome;
 	struct meeting *x;
 
 	outcome_init(&outcome);
 	lock_take(&node.lock);
 	x = meeting_find_locked(f->node, from->peer_id, f->number);
-	if (x && x->state == MEETING_TICKET)
+	if (is_deposit)
+		meet_locked(from, f, &dead, &outcome);
+	else if (x && x->state == MEETING_TICKET)
 		ticket_settle_locked(x, PORT_DEAD, &outcome);
 	lock_drop(&node.lock);
 	outcome_run(&outcome);
-	if (!x)
+	if (!x && !is_deposit)
 		migrate_take_void(from, f);
 	return true;
 }

@@ -8,7 +8,7 @@
  *   S0  Before that, S introduces R and T to each other, unless it has done so already: it gives each an end of a socketpair,
  *       with a frame. Those who are linked already throw it away
  *   T1  T, as the deposit comes, grants the right to R and sends it an OFFER: giver S, ticket n; if they are not linked yet,
- *       as soon as they are
+ *       as soon as they are. If the port is dead it sends VOID in its place, which waits for the ticket like that
  *   R1  the offer, or the ticket, whichever comes first, waits at R. When both have met the message has its right
  *   R2  the message is delivered when it has all its rights; those that came after it for the same port from the same node
  *       wait for it

@@ -17,6 +17,8 @@
 /* More than may wait at a time on one peer's account, so what is left of each shows. */
 enum { BATCH = 256, ROUNDS = LINK_MAX_WAITING / BATCH + 2 };
 
+enum { OTHER_ID = 1 }; /* of a message of no word */
+
 static bool is_taken(const struct peer *p)
 {
 	return atomic_load(&p->theirs->head) == p->tail;
@@ -81,6 +83,32 @@ static void old_home_tells_of_death_first(struct host *h)
 	peer_deinit(&new);
 }
 
+/* ---- a right that is handed on, to a port that has died ---------------------------------------------------------------- */
+
+/* The owner says so before the giver's message has come. */
+static void ticket_comes_after_its_owner_has_said_no(struct host *h)
+{
+	struct wire_right dead = { WIRE_NULL, MACH_MSG_TYPE_PORT_SEND, 0, 0 }, right = dead;
+	unsigned long n_served = host_report(h).n_served;
+	struct peer giver, owner;
+	struct wire_ticket ticket;
+	struct writing w;
+
+	host_link(h, &giver);
+	host_link(h, &owner);
+	right.form = WIRE_TICKET;
+	ticket = (struct wire_ticket){ owner.id, 1 };
+	assert_true(ticket_send(&owner, FRAME_VOID, giver.id, 1, dead));
+	assert_true(soon(is_taken(&owner)));
+	(void)complex_begin(&w, host_grant(h, &giver), OTHER_ID, right_none, right.kind, 1);
+	writing_add(&w, &right, sizeof right);
+	writing_add(&w, &ticket, sizeof ticket);
+	assert_true(message_put(&giver, &w));
+	assert_true(soon(host_report(h).n_served == n_served + 1));
+	peer_deinit(&giver);
+	peer_deinit(&owner);
+}
+
 /* ---- running ------------------------------------------------------------------------------------------------------ */
 
 static void run(void **state)
@@ -110,6 +138,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		order(new_home_tells_of_death_first),
 		order(old_home_tells_of_death_first),
+		order(ticket_comes_after_its_owner_has_said_no),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* where a link is dropped */
