@@ -52,15 +52,16 @@ struct settler {
 struct relocation {
 	struct list link; /* in node.relocations */
 	uint64_t giver, home, number;
-	struct proxy *proxy;   /* NULL: it was gone before, or is by now */
-	uint32_t old_index;    /* at A */
-	struct link *to;       /* the link to B, once its offer has come: then what follows is valid */
-	uint32_t index, limit; /* y; of y's queue */
-	bool is_orphan;	       /* A is gone: in limbo, with or without an offer */
-	bool is_dead;	       /* A has said that the port has died, and was answered with FLUSH */
-	bool is_void;	       /* B has said that, before A: no offer comes */
-	uint64_t payer;	       /* on whose account it is */
-	uint32_t sends, onces; /* what H had when it stopped */
+	struct proxy *proxy;		 /* NULL: it was gone before, or is by now */
+	uint32_t old_index;		 /* at A */
+	struct link *to;		 /* the link to B, once its offer has come: then what follows is valid */
+	uint32_t index, limit;		 /* y; of y's queue */
+	bool is_orphan;			 /* A is gone: in limbo, with or without an offer */
+	bool is_dead;			 /* A has said that the port has died, and was answered with FLUSH */
+	bool is_void;			 /* B has said that, before A: no offer comes */
+	uint64_t payer;			 /* on whose account it is */
+	uint32_t sends, onces;		 /* what H had when it stopped, as it was told */
+	uint32_t left_sends, left_onces; /* of these, when the proxy ended */
 };
 
 /* At A: a FLUSH that waits for a message. */
@@ -1100,27 +1101,33 @@ void migrate_go_on(void)
 
 /* ---- H: arrived --------------------------------------------------------------------------------------------------- */
 
+/* What B believes to be here now: what READY says, but for what has left since H1. Most often READY says what FLUSH did. If A is
+ * gone it is what MOVE said; and B may know that before we do. */
+static uint32_t told_by(int32_t ready, uint32_t at_stop, uint32_t now)
+{
+	int64_t told = (int64_t)ready - at_stop + now;
+
+	return told > 0 ? (uint32_t)told : 0;
+}
+
 /* The proxy has ended meanwhile, or never was: what it was to have is given back. */
 static void give_back_locked(struct link *home, const struct relocation *r, const struct frame_index *f)
 {
-	bool is_all = r->is_orphan || r->is_dead;
-	uint32_t sends = is_all ? (uint32_t)f->sends : r->sends;
-	uint32_t onces = is_all ? (uint32_t)f->onces : r->onces;
+	uint32_t sends = told_by(f->sends, r->sends, r->left_sends);
+	uint32_t onces = told_by(f->onces, r->onces, r->left_onces);
 
 	if (sends || onces)
 		send_index(home, FRAME_COUNT, r->index, (uint32_t) - (int64_t)sends, (uint32_t) - (int64_t)onces);
 }
 
-/* H2. B grants what A had said, if A is gone: the difference is settled like any other. */
+/* H2. What B believes that is not so is settled like any other difference. */
 static void relocation_arrive_locked(struct relocation *r, struct link *home, const struct frame_index *f,
 				     struct after *after, struct forced **accepted)
 {
 	struct proxy *proxy = r->proxy;
 
-	if (r->is_orphan) {
-		proxy->told_sends += (uint32_t)f->sends - r->sends;
-		proxy->told_onces += (uint32_t)f->onces - r->onces;
-	}
+	proxy->told_sends = told_by(f->sends, r->sends, proxy->told_sends);
+	proxy->told_onces = told_by(f->onces, r->onces, proxy->told_onces);
 	proxy->relocation = NULL;
 	r->proxy = NULL;
 	proxy_relocate_locked(proxy, home, r->index, r->limit, after, accepted);
@@ -1157,8 +1164,8 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 	struct relocation *r = proxy->relocation;
 
 	if (r) {
-		r->sends = proxy->told_sends;
-		r->onces = proxy->told_onces;
+		r->left_sends = proxy->told_sends;
+		r->left_onces = proxy->told_onces;
 		if (r->to)
 			proxy_leave_table_locked(r->to, r->index, proxy);
 	}

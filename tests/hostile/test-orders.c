@@ -83,6 +83,45 @@ static void old_home_tells_of_death_first(struct host *h)
 	peer_deinit(&new);
 }
 
+/* ---- the old home dies ----------------------------------------------------------------------------------------------- */
+
+/* A message with a right of the sender's, which is dropped where it arrives. */
+static void send_right(struct peer *p, uint32_t service, uint32_t index)
+{
+	struct wire_right right = right_mine(MACH_MSG_TYPE_PORT_SEND, index);
+	struct writing w;
+
+	(void)complex_begin(&w, service, OTHER_ID, right_none, right.kind, 1);
+	writing_add(&w, &right, sizeof right);
+	assert_true(message_put(p, &w));
+}
+
+/* It had not passed on that the holder has dropped its right; and the new home knows of its death, and says what the holder is to
+ * have, before the holder does. */
+static void new_home_knows_first_that_the_old_one_died(struct host *h)
+{
+	struct wire_right offered = { WIRE_MINE, 0, 5, 4 };
+	struct peer old, new;
+	struct frame_index f;
+
+	host_link(h, &old);
+	host_link(h, &new);
+	send_right(&old, host_grant(h, &old), 7);
+	assert_true(peer_take_type(&old, FRAME_COUNT, &f, sizeof f));
+	assert_int_equal(f.sends, -1);
+	assert_true(ticket_send(&old, FRAME_MOVED, new.id, 1, right_mine(0, 7)));
+	assert_true(soon(is_taken(&old)));
+	assert_true(ticket_send(&new, FRAME_OFFER, old.id, 1, offered));
+	assert_true(peer_take_type(&old, FRAME_FLUSH, &f, sizeof f));
+	assert_int_equal(f.sends, 0);
+	assert_true(index_send(&new, FRAME_READY, offered.value, 1, 0, 0));
+	assert_true(peer_take_type(&new, FRAME_COUNT, &f, sizeof f));
+	assert_int_equal(f.index, offered.value);
+	assert_int_equal(f.sends, -1);
+	peer_deinit(&old);
+	peer_deinit(&new);
+}
+
 /* ---- a right that is handed on, to a port that has died ---------------------------------------------------------------- */
 
 /* The owner says so before the giver's message has come. */
@@ -138,6 +177,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		order(new_home_tells_of_death_first),
 		order(old_home_tells_of_death_first),
+		order(new_home_knows_first_that_the_old_one_died),
 		order(ticket_comes_after_its_owner_has_said_no),
 	};
 
