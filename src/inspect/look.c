@@ -72,7 +72,7 @@ static uint32_t object_number(enum object_type type)
 static void look_at_place_locked(const struct port *port, portunus_inspect_name_t *record)
 {
 	record->home = node.id;
-	switch (port->where) {
+	switch (atomic_load_explicit(&port->where, memory_order_relaxed)) {
 	case PORT_IN_SPACE:
 		record->place = PORTUNUS_PLACE_TASK;
 		record->receiver = port->space->task_id;
