@@ -351,13 +351,13 @@ static const char *take_message(struct link *from, struct reader r)
 
 /* ---- counts ------------------------------------------------------------------------------------------------------- */
 
-/* More rights: to send, to what the peer has one of already; or what we ourselves had under way to it when the port that it
- * is about moved from there to here. */
+/* More rights: to send, to what the peer has one of already, or to our node, for which it needs none; or what we ourselves had
+ * under way to it when the port that it is about moved from there to here. */
 static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sends, uint32_t n_onces)
 {
-	bool may_have_any = migrate_is_settling_locked(from, x->index) || x->index == INDEX_OF_NODE;
+	bool is_owed = migrate_is_settling_locked(from, x->index);
 
-	if ((n_sends && x->sends == 0 && !may_have_any) || (n_onces && !may_have_any) ||
+	if ((n_sends && x->sends == 0 && !is_owed && x->index != INDEX_OF_NODE) || (n_onces && !is_owed) ||
 	    n_sends > LINK_MAX_UNITS - x->sends || (n_onces && n_onces + (uint64_t)x->onces > LINK_MAX_ONCES))
 		return false;
 	if (n_sends)

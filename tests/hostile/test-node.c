@@ -1004,6 +1004,13 @@ static void more_rights_out_of_nothing(struct host *h)
 		(void)index_send(&p, FRAME_COUNT, i ? 12345 : 0, 1, 0, 0);
 		expect_drop(&p, NO_RIGHT);
 	}
+	for (unsigned i = 0; i < 2; i++) { /* to the node itself it may have rights to send, and no others */
+		struct peer p;
+
+		host_link(h, &p);
+		(void)index_send(&p, FRAME_COUNT, INDEX_OF_NODE, i, 1, 0);
+		expect_drop(&p, NO_RIGHT);
+	}
 }
 
 /* Rights by the million, come and gone, cost nobody else anything. */
