@@ -547,6 +547,12 @@ static void meet_locked(struct link *owner, const struct frame_ticket *f, struct
 	right->port = NULL;
 }
 
+/* A node is the giver and the owner of a ticket, which stands for itself. */
+static bool offers_itself(const struct link *owner, const struct frame_ticket *f)
+{
+	return f->node == owner->peer_id && f->onward.owner == owner->peer_id && f->onward.number == f->number;
+}
+
 /* The owner's port has moved, and what it was to offer another node will, by a ticket of the owner's. */
 static bool meet_onward_locked(struct link *owner, const struct frame_ticket *f, struct outcome *outcome)
 {
@@ -556,7 +562,7 @@ static bool meet_onward_locked(struct link *owner, const struct frame_ticket *f,
 
 	bool is_wanted = !x || (x->state == MEETING_TICKET && x->kind == kind); /* as in meet_locked() */
 
-	if (!ticket_follow_locked(owner->peer_id, &f->onward, kind, &port, &onward))
+	if (offers_itself(owner, f) || !ticket_follow_locked(owner->peer_id, &f->onward, kind, &port, &onward))
 		return false;
 	if (!is_wanted) {
 		outcome->unclaimed = (struct right){ onward ? NULL : port, kind };

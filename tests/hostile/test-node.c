@@ -1179,6 +1179,20 @@ static void offers_that_nobody_asked_for(struct host *h)
 	strcpy(expected, "*");
 }
 
+/* What would be offered by the ticket that is offered. */
+static void offer_that_goes_on_to_itself(struct host *h)
+{
+	struct frame_ticket f = { .header = { sizeof f, FRAME_OFFER, 0 }, .number = 5 };
+	struct peer p;
+
+	host_link(h, &p);
+	f.right = (struct wire_right){ WIRE_TICKET, SEND, 0, 0 };
+	f.node = p.id;
+	f.onward = (struct wire_ticket){ p.id, f.number };
+	(void)peer_put(&p, &f, sizeof f);
+	expect_drop(&p, NO_TICKET);
+}
+
 static void offer_of_wrong_kind(struct host *h)
 {
 	for (int i = 0; i < 5; i++) {
@@ -1819,6 +1833,7 @@ int main(int argc, char **argv)
 		attack(ticket_that_is_never_offered),
 		attack(deposit_of_what_it_has_not),
 		attack(offers_that_nobody_asked_for),
+		attack(offer_that_goes_on_to_itself),
 		attack(offer_of_wrong_kind),
 		attack(questions_about_anything),
 		attack(deposit_that_makes_the_owner_lie),
