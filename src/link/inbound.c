@@ -230,13 +230,15 @@ static bool read_body(struct arrival *a)
 
 /* ---- messages ----------------------------------------------------------------------------------------------------- */
 
-/* A request for a port that is about to arrive. The send right that it seems to come through keeps the port counted. */
+/* A request for a port that is about to arrive, which is nothing but a header. The send right that it seems to come through keeps
+ * the port counted. */
 static bool take_request_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
 {
 	bool had_senders;
 	struct port *port = migrate_announced_locked(from, f->index, &had_senders);
 
-	if (!port || m->reply.kind != RIGHT_SEND_ONCE ||
+	if (!port || m->reply.kind != RIGHT_SEND_ONCE || f->body_size ||
+	    (f->flags & (MESSAGE_IS_COMPLEX | MESSAGE_HAS_DESCRIPTOR)) ||
 	    (f->id != MACH_NOTIFY_NO_SENDERS && f->id != MACH_NOTIFY_PORT_DESTROYED))
 		return false;
 	port_add_rights(port, 1, 0);

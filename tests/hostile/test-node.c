@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <mach/message.h>
+#include <mach/notify.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -1318,6 +1319,26 @@ static void move_that_makes_no_sense(struct host *h)
 	}
 }
 
+/* What was asked for of a port that moves is a header; rights that came with it would be nobody's. */
+static void request_with_a_body(struct host *h)
+{
+	struct frame_move f = move_of(INDEX_IS_ADOPTED | 1);
+	struct wire_right notify = right_mine(SEND_ONCE, 3), right;
+	struct frame_message *m;
+	struct writing w;
+	struct peer p;
+
+	host_link(h, &p);
+	right = right_yours(SEND, host_grant(h, &p));
+	assert_true(peer_put(&p, &f, sizeof f));
+	m = complex_begin(&w, f.index, MACH_NOTIFY_NO_SENDERS, notify, SEND, 2);
+	m->flags |= MESSAGE_IS_REQUEST;
+	writing_add(&w, &right, sizeof right);
+	writing_add(&w, &right, sizeof right);
+	(void)message_put(&p, &w);
+	expect_drop(&p, NOT_ITS);
+}
+
 static void move_with_wrong_holders(struct host *h)
 {
 	for (int i = 0; i < 3; i++) {
@@ -1839,6 +1860,7 @@ int main(int argc, char **argv)
 		attack(deposit_that_makes_the_owner_lie),
 		attack(move_that_makes_the_new_home_lie),
 		attack(move_that_makes_no_sense),
+		attack(request_with_a_body),
 		attack(move_with_wrong_holders),
 		attack(moves_that_never_arrive),
 		attack(receive_right_twice),
