@@ -15,8 +15,16 @@
 #include "platform/fd.h"
 #include "platform/lock.h"
 
-/* Under the address sanitizer every message is a malloc of its own, so that use after free is seen. */
-#ifdef __SANITIZE_ADDRESS__
+/* Under the address sanitizer (as gcc tells of it, and as clang does) every message is a malloc of its own, so that use after free
+ * is seen. */
+#if defined(__has_feature)
+#define IS_CHECKED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define IS_CHECKED 1
+#else
+#define IS_CHECKED 0
+#endif
+#if IS_CHECKED
 #define CACHE_MAX 0
 #else
 #define CACHE_MAX 32
