@@ -53,6 +53,7 @@ static size_t read_type(const struct body *b, struct item *item)
 
 enum body_result body_next(struct body *b, struct item *item)
 {
+	const unsigned char *data;
 	size_t head, room, here;
 
 	if (b->at == b->end)
@@ -60,15 +61,17 @@ enum body_result body_next(struct body *b, struct item *item)
 	head = read_type(b, item);
 	if (!head)
 		return BODY_MALFORMED;
-	item->data = b->at + head;
-	room = (size_t)(b->end - item->data);
+	data = b->at + head;
+	room = (size_t)(b->end - data);
 	item->size = ((size_t)item->number * item->bits + 7) / 8;
 	here = item->is_inline ? item->size : sizeof(void *);
 	if (room < here)
 		return BODY_MALFORMED;
-	b->at = room < whole_units(here) ? b->end : item->data + whole_units(here);
-	if (!item->is_inline)
-		memcpy(&item->data, item->data, sizeof item->data);
+	b->at = room < whole_units(here) ? b->end : data + whole_units(here);
+	if (item->is_inline)
+		item->data = data;
+	else
+		memcpy(&item->data, data, sizeof item->data);
 	return BODY_ITEM;
 }
 
