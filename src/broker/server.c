@@ -463,6 +463,7 @@ kern_return_t server_run(void)
 		if (mr == MACH_RCV_INVALID_NAME || mr == MACH_RCV_PORT_DIED || mr == KERN_RESOURCE_SHORTAGE)
 			return mr;
 	}
+	server.is_stopping = false; /* it has stopped */
 	return KERN_SUCCESS;
 }
 

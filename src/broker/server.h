@@ -29,7 +29,7 @@ mach_port_t server_service(void); /* the receive right; borrowed */
  *   KERN_NAME_EXISTS, KERN_RESOURCE_SHORTAGE */
 kern_return_t server_declare(const char *name);
 
-/* Serves until server_stop(), or until it has been idle. Returns KERN_SUCCESS then. In the beginning, for as long as its patience is,
+/* Serves until server_stop(), or until it has been idle. Returns KERN_SUCCESS then, and can be called again. In the beginning, for as long as its patience is,
  * nobody is told that a name is not there: the answer waits until it is, or until the time is over. */
 kern_return_t server_run(void);
 void server_stop(void);			       /* any thread */
