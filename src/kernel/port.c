@@ -13,6 +13,7 @@
 #include "kernel/send.h"
 #include "kernel/space.h"
 #include "kernel/waiter.h"
+#include "platform/probe.h"
 
 struct lock transit_lock = LOCK_INIT(RANK_TRANSIT);
 
@@ -259,6 +260,7 @@ void port_die_locked(struct port *p, struct remains *remains)
 	list_init(&remains->dead_requests);
 	after_init(&remains->after);
 	port_set_where_locked(p, PORT_IS_DEAD);
+	probe2(port__death, p, p->n_queued);
 	p->n_queued = 0;
 	p->queued_bytes = 0;
 	list_splice(&remains->messages, &p->messages);

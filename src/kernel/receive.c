@@ -14,6 +14,7 @@
 #include "kernel/task.h"
 #include "kernel/thread.h"
 #include "kernel/waiter.h"
+#include "platform/probe.h"
 
 /* One receive: what it was asked for and what came of it. */
 struct reception {
@@ -227,6 +228,7 @@ static struct message *reception_end(struct reception *rx)
 {
 	struct message *m = rx->message;
 
+	probe4(receive, m, m->local_name, m->header.msgh_id, m->size);
 	rx->thread->partner_cpu = m->cpu;
 	if (m->accept)
 		accept_request_fire(m->accept);

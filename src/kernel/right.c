@@ -9,6 +9,7 @@
 #include "kernel/port.h"
 #include "kernel/remote.h"
 #include "kernel/space.h"
+#include "platform/probe.h"
 
 /* What a name must hold for a disposition. A dead name passes for what it may have been. */
 static mach_port_type_t type_needed(mach_msg_type_name_t disposition)
@@ -185,6 +186,7 @@ static void copyout_join_locked(struct space *space, struct name *name, const st
 	bool is_new = name->type == MACH_PORT_TYPE_NONE;
 
 	lock_assert_held(&p->lock);
+	probe4(right__moved, p, right->kind, name->name, space->task_id);
 	name->port = p;
 	if (!is_new)
 		p->n_refs--; /* the name has one already */

@@ -20,6 +20,7 @@
 #include "kernel/thread.h"
 #include "kernel/waiter.h"
 #include "platform/cpu.h"
+#include "platform/probe.h"
 
 /* Why a waiting receiver does not get the message; MACH_MSG_SUCCESS: it does. */
 static mach_msg_return_t receiver_objection(const struct waiter *w, const struct message *m)
@@ -212,6 +213,7 @@ mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option
 	mach_msg_return_t r;
 
 	m->cpu = cpu_current();
+	probe4(send, m, p, m->header.msgh_id, m->size);
 	if (send_is_elsewhere(p, m))
 		return MACH_MSG_SUCCESS;
 	lock_take(&p->lock);

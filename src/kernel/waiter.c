@@ -8,6 +8,7 @@
 #include "kernel/thread.h"
 #include "platform/cpu.h"
 #include "platform/park.h"
+#include "platform/probe.h"
 
 /* Turns of the spinning loop, some tens of nanoseconds each. SPIN_MAX outlasts the wake of a sleeping thread on another
  * CPU, so that two threads that talk to each other find their way from sleeping to spinning. What was in vain is halved,
@@ -135,10 +136,20 @@ bool waiter_sleep(struct waiter *w, const struct deadline *deadline)
 	return waiter_has_ended(w);
 }
 
-enum waiter_state waiter_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
+static enum waiter_state wait_for_end(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
 {
 	while (!remote_is_linked())
 		if (waiter_spin(w, partner_cpu) || waiter_sleep(w, deadline))
 			return atomic_load_explicit(&w->state, memory_order_acquire);
 	return remote.ops.wait(w, deadline, partner_cpu);
+}
+
+enum waiter_state waiter_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
+{
+	enum waiter_state end;
+
+	probe2(block, w, w->message);
+	end = wait_for_end(w, deadline, partner_cpu);
+	probe2(wake, w, end - WAITER_DONE);
+	return end;
 }

@@ -28,6 +28,7 @@
 #include "link/proxy.h"
 #include "platform/cpu.h"
 #include "platform/deadline.h"
+#include "platform/probe.h"
 
 /* A frame that found no room in the ring, or whose descriptors found none in the socket. */
 struct late_frame {
@@ -682,6 +683,7 @@ static enum greeting link_take_greeting(struct link *link, struct parcel *parcel
 	link->peer = (struct sender){ parcel->sender.pid, parcel->sender.uid, parcel->sender.gid };
 	link->state = LINK_LIVE;
 	node.n_links++;
+	probe3(link__up, link->peer.pid, link->peer.uid, link->peer_id);
 	while (!tsearch(link, &node.links, link_compare))
 		free(certain_alloc(sizeof(void *) * 4)); /* waits for memory */
 	/* What we put before the peer could be woken. */
@@ -924,6 +926,7 @@ static void link_detach_locked(struct link *link)
 	if (link->state == LINK_LIVE) {
 		tdelete(link, &node.links, link_compare);
 		node.n_links--;
+		probe3(link__down, link->peer.pid, link->is_broken, link->peer_id);
 	}
 	link->state = LINK_ENDED;
 	list_unlink(&link->node_link);
