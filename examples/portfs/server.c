@@ -20,6 +20,8 @@
 /* Larger than any request and reply of ours. What does not fit is not for us; the kernel destroys it. */
 #define MESSAGE_MAX 8192
 
+#define STOPPING_MS 10
+
 struct server {
 	struct object control;
 	mach_port_t set; /* the control port and every file's port: the one thing the thread waits for */
@@ -585,10 +587,13 @@ void server_free(struct server *server)
 {
 	while (server->files)
 		file_free(server->files);
-	watcher_deinit(&server->watcher);
+	watcher_stop(&server->watcher);
 	/* The control port is the last in the set. News of a death brings a reference to a dead name, which would stay if the
 	 * message was destroyed unread. */
+	while (!watcher_has_stopped(&server->watcher))
+		mach_msg_server_timeout(demux, MESSAGE_MAX, server->set, MACH_RCV_TIMEOUT, STOPPING_MS);
 	mach_msg_server_timeout(demux, MESSAGE_MAX, server->set, MACH_RCV_TIMEOUT, 0);
+	watcher_deinit(&server->watcher);
 	object_deinit(&server->control);
 	mach_port_mod_refs(mach_task_self(), server->set, MACH_PORT_RIGHT_PORT_SET, -1);
 	free(server);

@@ -100,17 +100,26 @@ kern_return_t watcher_init(struct watcher *w, mach_port_t control)
 	return kr;
 }
 
-void watcher_deinit(struct watcher *w)
+void watcher_stop(struct watcher *w)
 {
 	uint64_t one = 1;
 
 	while (w->watches)
 		watch_remove_file(w, w->watches->file);
-	if (w->thread) {
-		if (write(w->stop, &one, sizeof one) < 0)
-			abort(); /* an eventfd at 0 takes a 1 */
-		pthread_join(w->thread, NULL);
-	}
+	if (w->thread && write(w->stop, &one, sizeof one) < 0)
+		abort(); /* an eventfd at 0 takes a 1 */
+}
+
+int watcher_has_stopped(struct watcher *w)
+{
+	if (w->thread && pthread_tryjoin_np(w->thread, NULL) == EBUSY)
+		return 0;
+	w->thread = 0;
+	return 1;
+}
+
+void watcher_deinit(struct watcher *w)
+{
 	if (w->sender)
 		mach_port_deallocate(mach_task_self(), w->sender);
 	if (w->inotify >= 0)

@@ -26,7 +26,11 @@ struct watcher {
 };
 
 kern_return_t watcher_init(struct watcher *w, mach_port_t control);
-void watcher_deinit(struct watcher *w);
+/* Ends all watches, and tells the thread to end. It may be waiting for room in the control port's queue, so somebody has to
+ * receive there until it has. */
+void watcher_stop(struct watcher *w);
+int watcher_has_stopped(struct watcher *w);
+void watcher_deinit(struct watcher *w); /* of one that has stopped */
 
 /* Takes a reference to listener if it succeeds. */
 kern_return_t watch_add(struct watcher *w, struct file *file, mach_port_t listener);
