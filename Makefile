@@ -17,7 +17,7 @@ layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench bench-docs sanitize stress fuzz hostile kill models install format format-check clean
+.PHONY: all help setup demo check bench bench-docs graph-docs sanitize stress fuzz hostile kill models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -29,6 +29,7 @@ help:
 	@echo "make install PREFIX=... [MIG_ABI=lp64|packed4|auto] [DESTDIR=...]"
 	@echo "make bench [BENCH=rows] [CONTEST=works]  measure speed and memory against what Linux offers"
 	@echo "make bench-docs [RESULTS=file]   the same, and the tables and plots in docs/performance.md made anew from it"
+	@echo "make graph-docs                  the picture of portunus graph in docs/images made anew"
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
@@ -72,6 +73,9 @@ bench: setup-bench
 bench-docs: setup-bench
 	@[ -n "$(RESULTS)" ] || ./scripts/bench contest "$(MIG_ABI)" $(CONTEST)
 	@./scripts/bench-report --docs docs "$(or $(RESULTS),build/contest.json)"
+
+graph-docs: setup-test
+	@./scripts/graph-picture "$(MIG_ABI)" docs/images/graph.svg
 
 stress: setup-test
 	@./scripts/campaign test stress/stress "$(MIG_ABI)" "$(SECONDS)" $(SEED)

@@ -2,8 +2,9 @@
 /* portunus graph: who holds rights to whom, as text for Graphviz, or drawn by it.
  *
  * The layout: the task with the most relations, the hub, is in the middle, the others are to its left, or where there are many,
- * half of them to its right; ports are between who may send and who receives. So arrows do not cross where all talk to
- * one. What all processes of one program hold alike is one arrow, from the frame around them. */
+ * half of them to its right; ports are between who may send and who receives. The hub is as high as is needed for each arrow to
+ * have a place of its own at its sides, in the order of the tasks there. So arrows do not cross where all talk to one. What
+ * all processes of one program hold alike is one arrow, from the frame around them. */
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -68,6 +69,8 @@ struct picture {
 	int n_groups;
 	size_t *first;	/* of each group: a box in it */
 	unsigned *size; /* of each group */
+	size_t hub;
+	int *berth; /* of each circle: at which side of the hub its arrow ends; MIDDLE: at none, or on top */
 };
 
 static const char *program_of(const struct box *box)
@@ -87,10 +90,11 @@ static size_t find_hub(const struct relations *r)
 
 static void place_boxes(struct picture *p)
 {
-	size_t hub = find_hub(p->r), n = p->r->n_boxes, seen = 0;
+	size_t n = p->r->n_boxes, seen = 0;
 
+	p->hub = find_hub(p->r);
 	for (size_t i = 0; i < n; i++)
-		p->side[i] = i == hub ? MIDDLE : n <= MANY || seen++ < n / 2 ? LEFT : RIGHT;
+		p->side[i] = i == p->hub ? MIDDLE : n <= MANY || seen++ < n / 2 ? LEFT : RIGHT;
 }
 
 /* Tasks of one program on one side. */
@@ -158,20 +162,22 @@ static void put_text(FILE *out, const char *text)
 	free(shown);
 }
 
+static void put_name(const struct picture *p, const struct box *box, const char *then)
+{
+	fputs("<b>", p->out);
+	put_text(p->out, program_of(box));
+	fprintf(p->out, "</b>%s<font color=\"#666666\">%u", then, box->node->who.pid);
+	if (box->node->n_tasks > 1)
+		fprintf(p->out, " task %llu", (unsigned long long)box->task);
+}
+
 static void put_box(const struct picture *p, size_t i)
 {
 	const struct box *box = &p->r->boxes[i];
-	bool is_hub = p->side[i] == MIDDLE;
 
-	fprintf(p->out, "\tt%zu [label=<<b>", i);
-	put_text(p->out, program_of(box));
-	fprintf(p->out, "</b>%s<font color=\"#666666\">%u", is_hub ? "<br/>" : " ", box->node->who.pid);
-	if (box->node->n_tasks > 1)
-		fprintf(p->out, " task %llu", (unsigned long long)box->task);
-	if (box->n_private && is_hub)
-		fprintf(p->out, "<br/>%u port%s of its own", box->n_private, box->n_private > 1 ? "s" : "");
-	fprintf(p->out, "</font>>, tooltip=\"pid %u, %u ports of its own\"%s];\n", box->node->who.pid, box->n_private,
-		is_hub ? ", margin=\"0.25,0.18\", fontsize=14" : "");
+	fprintf(p->out, "\tt%zu [label=<", i);
+	put_name(p, box, " ");
+	fprintf(p->out, "</font>>, tooltip=\"pid %u, %u ports of its own\"];\n", box->node->who.pid, box->n_private);
 }
 
 /* The part of a circle that its queue fills. */
@@ -242,20 +248,146 @@ static bool has_reversed(const struct picture *p, size_t circle)
 	return false;
 }
 
+/* ---- the hub */
+
+static bool is_held_by(const struct picture *p, size_t circle, size_t box)
+{
+	for (size_t i = 0; i < p->r->n_arrows; i++)
+		if (p->r->arrows[i].to == circle && p->r->arrows[i].from == box)
+			return true;
+	return false;
+}
+
+static int berth_of(const struct picture *p, size_t i)
+{
+	const struct circle *circle = &p->r->circles[i];
+
+	if (!circle->is_shown)
+		return MIDDLE;
+	if (circle->receiver != p->hub)
+		return is_held_by(p, i, p->hub) ? p->side[circle->receiver] : MIDDLE;
+	if (is_from_both_sides(p, i))
+		return MIDDLE;
+	return has_reversed(p, i) ? RIGHT : LEFT;
+}
+
+/* A place at a side of the hub. They are in the order of the tasks there; what a whole group holds comes first. Of what a task shares
+ * with the hub first come the ports that it receives from. */
+struct berth {
+	size_t circle, task;
+	bool is_of_hub;
+};
+
+static struct berth berth_new(const struct picture *p, size_t i)
+{
+	struct berth b = { i, p->r->circles[i].receiver, p->r->circles[i].receiver == p->hub };
+
+	if (!b.is_of_hub)
+		return b;
+	b.task = SIZE_MAX;
+	for (size_t at = 0; at < p->r->n_arrows; at++) {
+		const struct arrow *a = &p->r->arrows[at];
+
+		if (a->to == i && a->from != p->hub)
+			b.task = is_of_whole_group(p, a) ? 0 : a->from < b.task ? a->from : b.task;
+	}
+	return b;
+}
+
+static int compare_berths(const void *a, const void *b)
+{
+	const struct berth *x = a, *y = b;
+
+	if (x->task != y->task)
+		return x->task < y->task ? -1 : 1;
+	if (x->is_of_hub != y->is_of_hub)
+		return x->is_of_hub - y->is_of_hub;
+	return x->circle < y->circle ? -1 : x->circle > y->circle;
+}
+
+static size_t list_berths(const struct picture *p, int side, struct berth *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->r->n_circles; i++)
+		if (p->berth[i] == side)
+			list[n++] = berth_new(p, i);
+	qsort(list, n, sizeof *list, compare_berths);
+	return n;
+}
+
+static void put_berth(const struct picture *p, const struct berth *list, size_t n, size_t at)
+{
+	fputs("<td width=\"8\" height=\"20\"", p->out);
+	if (at < n)
+		fprintf(p->out, " port=\"p%zu\"", list[at].circle);
+	fputs("></td>", p->out);
+}
+
+/* The empty row on top leaves room for the arrow from a port that stands there. */
+static void put_hub(const struct picture *p)
+{
+	const struct box *box = &p->r->boxes[p->hub];
+	struct berth *left = must_alloc((p->r->n_circles + 1) * sizeof *left),
+		     *right = must_alloc((p->r->n_circles + 1) * sizeof *right);
+	size_t n_left = list_berths(p, LEFT, left), n_right = list_berths(p, RIGHT, right);
+	size_t n = n_left > n_right ? n_left : n_right;
+
+	n = n < 3 ? 3 : n;
+	fprintf(p->out,
+		"\tt%zu [shape=plain, style=\"\", fontsize=14, tooltip=\"pid %u, %u ports of its own\", label=<<table border=\"0\" "
+		"cellspacing=\"0\" cellpadding=\"0\"><tr><td height=\"24\"></td></tr><tr><td port=\"top\"><table border=\"1\" "
+		"cellborder=\"0\" cellspacing=\"0\" cellpadding=\"0\" style=\"rounded\" bgcolor=\"#eaf2fb\">\n",
+		p->hub, box->node->who.pid, box->n_private);
+	for (size_t i = 0; i < n; i++) {
+		fputs("\t\t<tr>", p->out);
+		put_berth(p, left, n_left, i);
+		if (i == 0) {
+			fprintf(p->out, "<td rowspan=\"%zu\" cellpadding=\"10\">", n);
+			put_name(p, box, "<br/>");
+			if (box->n_private)
+				fprintf(p->out, "<br/>%u port%s of its own", box->n_private,
+					box->n_private > 1 ? "s" : "");
+			fputs("</font></td>", p->out);
+		}
+		put_berth(p, right, n_right, i);
+		fputs("</tr>\n", p->out);
+	}
+	fputs("\t\t</table></td></tr></table>>];\n", p->out);
+	free(left);
+	free(right);
+}
+
+/* Where the arrow between a task and a port ends at the task. */
+static const char *end_at(const struct picture *p, size_t box, size_t circle)
+{
+	static char text[64];
+
+	if (box != p->hub)
+		snprintf(text, sizeof text, "t%zu", box);
+	else if (p->berth[circle] == MIDDLE)
+		snprintf(text, sizeof text, "t%zu:top:n", box);
+	else
+		snprintf(text, sizeof text, "t%zu:p%zu:%c", box, circle, p->berth[circle] == LEFT ? 'w' : 'e');
+	return text;
+}
+
+/* ---- arrows of each kind */
+
 static void put_receive(const struct picture *p, size_t i)
 {
 	static const char look[] = "color=\"#1c5fb0\", penwidth=2.2, arrowsize=0.8";
 	const struct circle *circle = &p->r->circles[i];
+	const char *end = end_at(p, circle->receiver, i);
 
 	if (!circle->is_shown)
 		return;
 	if (is_from_both_sides(p, i))
-		fprintf(p->out, "\t{ rank=same; p%zu; t%zu }\n\tp%zu -> t%zu [%s];\n", i, circle->receiver, i,
-			circle->receiver, look);
+		fprintf(p->out, "\t{ rank=same; p%zu; t%zu }\n\tp%zu -> %s [%s];\n", i, circle->receiver, i, end, look);
 	else if (has_reversed(p, i))
-		fprintf(p->out, "\tt%zu -> p%zu [dir=back, %s];\n", circle->receiver, i, look);
+		fprintf(p->out, "\t%s -> p%zu [dir=back, %s];\n", end, i, look);
 	else
-		fprintf(p->out, "\tp%zu -> t%zu [%s];\n", i, circle->receiver, look);
+		fprintf(p->out, "\tp%zu -> %s [%s];\n", i, end, look);
 }
 
 static void put_send(const struct picture *p, const struct arrow *a, bool is_whole_group)
@@ -263,13 +395,15 @@ static void put_send(const struct picture *p, const struct arrow *a, bool is_who
 	const char *look = a->kind == RIGHT_SEND ? "arrowhead=vee, arrowtail=vee"
 						 : "style=dashed, arrowhead=empty, arrowtail=empty";
 	bool reversed = is_reversed(p, a->from, &p->r->circles[a->to]);
-	char from[32], extra[96] = "";
+	char from[64], extra[96] = "";
 
-	snprintf(from, sizeof from, is_whole_group ? "g%zu" : "t%zu",
-		 is_whole_group ? (size_t)p->group[a->from] : a->from);
-	if (is_whole_group)
+	if (is_whole_group) {
+		snprintf(from, sizeof from, "g%d", p->group[a->from]);
 		snprintf(extra, sizeof extra, ", %s=cluster%d, label=\"each\"", reversed ? "lhead" : "ltail",
 			 p->group[a->from]);
+	} else {
+		snprintf(from, sizeof from, "%s", end_at(p, a->from, a->to));
+	}
 	if (reversed)
 		fprintf(p->out, "\tp%zu -> %s [dir=back, %s%s];\n", a->to, from, look, extra);
 	else
@@ -317,23 +451,26 @@ static void put_group(const struct picture *p, int g)
 }
 
 static const char legend[] =
-	"<<table border=\"0\" cellspacing=\"6\"><tr><td>▭ task</td><td>○ port</td><td><font color=\"#d9480f\">●</font> its queue</td>"
+	"<<table border=\"0\" cellspacing=\"6\"><tr><td>▭ task</td><td>○ port</td><td><font color=\"#d9480f\">●</font> messages that wait</td>"
 	"<td><font color=\"#1c5fb0\"><b>━▶</b></font> receives</td><td>─➤ may send</td><td>┄▷ may send once</td></tr></table>>";
 
+/* All arrows are given heads by default: between a port and a hub that stand in one rank Graphviz would take another default for it. */
 static void put_all(const struct picture *p)
 {
 	fprintf(p->out,
 		"digraph portunus {\n"
-		"\tgraph [rankdir=LR, compound=true, nodesep=0.09, ranksep=0.6, fontname=\"Helvetica\", fontsize=11,\n"
+		"\tgraph [rankdir=LR, compound=true, nodesep=0.09, ranksep=0.6, fontname=\"Helvetica,Arial,sans-serif\", fontsize=11,\n"
 		"\t\tlabelloc=b, label=%s];\n"
-		"\tnode [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"Helvetica\", fontsize=11, height=0.46,\n"
+		"\tnode [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, height=0.47,\n"
 		"\t\tmargin=\"0.12,0.05\"];\n"
-		"\tedge [color=\"#555555\", arrowsize=0.6, fontname=\"Helvetica\", fontsize=9, fontcolor=\"#555555\"];\n",
+		"\tedge [arrowhead=normal, arrowtail=normal, dir=forward, color=\"#555555\", arrowsize=0.6, fontname=\"Helvetica,Arial,sans-serif\", fontsize=9, fontcolor=\"#555555\"];\n",
 		legend);
 	for (int g = 0; g < p->n_groups; g++)
 		put_group(p, g);
 	for (size_t i = 0; i < p->r->n_boxes; i++)
-		if (p->group[i] < 0)
+		if (i == p->hub)
+			put_hub(p);
+		else if (p->group[i] < 0)
 			put_box(p, i);
 	for (size_t i = 0; i < p->r->n_circles; i++)
 		put_circle(p, i);
@@ -352,15 +489,19 @@ static void draw(struct relations *r, FILE *out)
 		.group = must_alloc((r->n_boxes + 1) * sizeof *p.group),
 		.first = must_alloc((r->n_boxes + 1) * sizeof *p.first),
 		.size = must_alloc((r->n_boxes + 1) * sizeof *p.size),
+		.berth = must_alloc((r->n_circles + 1) * sizeof *p.berth),
 	};
 
 	place_boxes(&p);
 	group_boxes(&p);
+	for (size_t i = 0; i < r->n_circles; i++)
+		p.berth[i] = berth_of(&p, i);
 	put_all(&p);
 	free(p.side);
 	free(p.group);
 	free(p.first);
 	free(p.size);
+	free(p.berth);
 }
 
 /* ---- where it goes */
