@@ -90,7 +90,7 @@ static void add_node(struct table *table, struct node_view *node)
 {
 	json_object *row;
 
-	if (view_tasks(node) || view_totals(node)) {
+	if (node->result) {
 		row = row_of(node);
 		json_add_text(row, output_is_json() ? "error" : "note", view_reason(node->result));
 		table_add(table, row);
@@ -110,6 +110,7 @@ static int run(int argc, char **argv)
 
 	command_parse(&argp, argc, argv, 0, NULL);
 	view = view_new();
+	view_read_all(view, VIEW_TOTALS);
 	for (size_t i = 0; i < view->n_nodes; i++)
 		add_node(table, &view->nodes[i]);
 	table_print(table);

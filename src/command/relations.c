@@ -190,12 +190,13 @@ struct relations *relations_read(struct view *view, const struct name_view *name
 {
 	struct reading g = { .view = view, .r = must_alloc(sizeof *g.r), .all = all };
 
+	view_read_all(view, VIEW_NAMES);
 	for (size_t i = 0; i < view->n_nodes; i++) {
 		struct node_view *node = &view->nodes[i];
 
 		if (node->who.is_broker)
 			g.broker = node->who.node;
-		if (is_wanted(&g, node) && view_tasks(node) == KERN_SUCCESS && view_names(node) == KERN_SUCCESS)
+		if (is_wanted(&g, node) && !node->result)
 			read_ports(&g, node);
 	}
 	qsort(g.r->circles, g.r->n_circles, sizeof *g.r->circles, compare_circles);

@@ -105,7 +105,7 @@ static void add_all_waiting(struct sample *s, struct view *view)
 
 static void read_node(struct sample *s, struct node_view *node)
 {
-	if (view_tasks(node) || (s->kind == SAMPLE_TASKS ? view_totals(node) : view_names(node))) {
+	if (node->result) {
 		s->n_unread += node->result != MIG_SERVER_DIED;
 		return;
 	}
@@ -138,6 +138,7 @@ struct sample *sample_take(enum sample_kind kind, const struct sample *before)
 
 	s->kind = kind;
 	s->time = now();
+	view_read_all(view, kind == SAMPLE_TASKS ? VIEW_TOTALS : VIEW_NAMES);
 	for (size_t i = 0; i < view->n_nodes; i++)
 		read_node(s, &view->nodes[i]);
 	if (s->n)

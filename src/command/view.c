@@ -2,8 +2,10 @@
 #include "view.h"
 
 #include <mach_error.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <servers/netname.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -273,6 +275,50 @@ kern_return_t view_names(struct node_view *node)
 		if (!node_fails(node, read_names(node->port, &node->tasks[i])))
 			node_fails(node, read_holders(node->port, &node->tasks[i]));
 	return node->result;
+}
+
+/* ---- all nodes at once */
+
+enum { READERS_MAX = 1024, READER_STACK = 256 * 1024 };
+
+/* Nodes are taken from a list until there is none left. */
+struct reading {
+	struct view *view;
+	enum view_depth depth;
+	atomic_size_t next;
+};
+
+static void *read_nodes(void *context)
+{
+	struct reading *r = context;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&r->next, 1)) < r->view->n_nodes) {
+		struct node_view *node = &r->view->nodes[i];
+
+		if (view_tasks(node) == KERN_SUCCESS)
+			(void)(r->depth == VIEW_NAMES ? view_names(node) : view_totals(node));
+	}
+	return NULL;
+}
+
+/* A thread for each: most of their time they wait. What they cannot be started for, this one does. */
+void view_read_all(struct view *view, enum view_depth depth)
+{
+	struct reading r = { .view = view, .depth = depth };
+	size_t n = 0, wanted = view->n_nodes < READERS_MAX ? view->n_nodes : READERS_MAX;
+	pthread_t *readers = must_alloc((wanted + 1) * sizeof *readers);
+	pthread_attr_t small;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, READER_STACK);
+	while (n + 1 < wanted && pthread_create(&readers[n], &small, read_nodes, &r) == 0)
+		n++;
+	(void)read_nodes(&r);
+	while (n > 0)
+		pthread_join(readers[--n], NULL);
+	pthread_attr_destroy(&small);
+	free(readers);
 }
 
 /* ---- registered names */

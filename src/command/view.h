@@ -52,6 +52,11 @@ kern_return_t view_tasks(struct node_view *node);  /* and the node itself */
 kern_return_t view_totals(struct node_view *node); /* after view_tasks() */
 kern_return_t view_names(struct node_view *node);  /* likewise: names and holders */
 
+/* Reads all nodes at once, so that those that do not answer are waited for together, not one after the other. What could not be
+ * read is in node->result. */
+enum view_depth { VIEW_TOTALS, VIEW_NAMES };
+void view_read_all(struct view *view, enum view_depth depth);
+
 /* Why a node cannot be read, in a few words. */
 const char *view_reason(kern_return_t result);
 

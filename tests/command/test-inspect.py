@@ -264,6 +264,19 @@ def test_who_is_stopped_holds_up_nobody_else(w):
     await_(lambda: w.run("ls", str(client)).status == OK, "the client answers again")
 
 
+def test_many_that_are_stopped_are_waited_for_together(w):
+    """One after the other they would take longer than anything may here."""
+    w.start_broker()
+    server, *clients = start_portfs(w, 40)
+    for pid in clients:
+        os.kill(pid, signal.SIGSTOP)
+    rows = {r["pid"]: r for r in ps(w)}
+    expect("ports" in rows[server] and all("does not answer" in rows[pid]["error"] for pid in clients), rows)
+    for pid in clients:
+        os.kill(pid, signal.SIGCONT)
+    await_(lambda: all("ports" in r for r in ps(w)), "all answer again")
+
+
 def test_nobody_leaves_anything_behind(w):
     """Looking takes nothing and leaves nothing: the same names, rights and links as before."""
     w.start_broker()
