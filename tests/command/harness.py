@@ -142,6 +142,58 @@ class World:
         shutil.rmtree(self.dir)
 
 
+class Terminal:
+    """A terminal of tmux, on a server of its own, in which a shell runs one command and then says how it ended."""
+
+    def __init__(self, w, command, width=100, height=30):
+        self.w = w
+        self.socket = w.path("tmux")
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                  "%s; echo status $?; exec cat" % command)
+        # What the terminal is sent; the command may have begun by then.
+        self.tmux("pipe-pane", "-O", "exec cat >>%s" % w.path("sent"))
+
+    def tmux(self, *arguments):
+        r = subprocess.run(["tmux", "-S", self.socket, *arguments], env={**self.w.env, "TERM": "xterm-256color"},
+                           capture_output=True, text=True, timeout=DEADLINE)
+        expect(r.returncode == 0, "tmux", arguments, r.stderr)
+        return r.stdout
+
+    def screen(self):
+        return self.tmux("capture-pane", "-p").splitlines()
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def resize(self, width, height):
+        self.tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    def await_text(self, *words):
+        await_(lambda: all(word in "\n".join(self.screen()) for word in words), "%s on the screen" % (words,))
+        return self.screen()
+
+    def rows(self):
+        return [line.split() for line in self.screen()[2:] if line.strip()]
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True, timeout=DEADLINE)
+
+
+def in_terminal(test):
+    """Ends the terminal's server, whatever happens."""
+
+    def run(w):
+        w.terminals = []
+        try:
+            test(w)
+        finally:
+            for t in w.terminals:
+                t.close()
+
+    run.__name__ = test.__name__
+    return run
+
+
 def main(tests, portunus, portunusd, only=()):
     failed = 0
     for name, test in sorted(tests.items()):
