@@ -78,7 +78,7 @@ extern const struct argp options_argp;
 
 /* the rows, by file */
 extern const struct row message_rows[], rpc_rows[], port_rows[], many_rows[], memory_rows[], scale_rows[];
-extern const struct row oneway_rows[], process_rows[];
+extern const struct row oneway_rows[], process_rows[], stall_rows[];
 
 /* measure.c */
 void row_measure(const struct row *row, struct result *out);

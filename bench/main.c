@@ -12,7 +12,7 @@
 struct options options = { .rounds = 11, .sample = 0.05, .json = "build/bench.json" };
 
 static const struct row *const tables[] = {
-	message_rows, rpc_rows, port_rows, many_rows, memory_rows, scale_rows, oneway_rows, process_rows,
+	message_rows, rpc_rows, port_rows, many_rows, memory_rows, scale_rows, oneway_rows, process_rows, stall_rows,
 };
 
 enum { MAX_ROWS = 128 };

@@ -4,6 +4,7 @@
 #include "clients.h"
 #include "idle.h"
 #include "lookup.h"
+#include "stall.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,10 @@ int peer_main(const char *name)
 			role->run();
 			return EXIT_SUCCESS;
 		}
+	if (strcmp(name, "stall-look") == 0) {
+		stall_look();
+		return EXIT_SUCCESS;
+	}
 	fail(name, __FILE__, __LINE__, "no such role");
 }
 
