@@ -113,12 +113,14 @@ static bool link_open(struct link *link)
 	       link_open_doorbell(link) && ring_init(&link->ring, &link->memfd);
 }
 
-/* A greeting that cannot be sent shows in the socket, too. */
+/* A greeting that cannot be sent shows in the socket: if it is not the peer who is dead, it is we who have no memory, or too many
+ * descriptors under way, and to both it looks as if the other had died. */
 static void link_greet(struct link *link)
 {
 	int fds[] = { link->memfd, link->doorbell_end };
 
-	(void)packet_send(link->socket, PACKET_GREETING, node.id, fds, 2);
+	if (!packet_send(link->socket, PACKET_GREETING, node.id, fds, 2))
+		(void)shutdown(link->socket, SHUT_RDWR);
 	link_close(&link->memfd);
 }
 
@@ -660,7 +662,10 @@ static enum greeting link_take_greeting(struct link *link, struct parcel *parcel
 	bool is_linked;
 
 	if (!objection && !ring_join(&link->ring, parcel->fds[0]))
-		objection = "its memory is not sealed as it should be, or of another version or message layout";
+		objection =
+			errno == ENOMEM
+				? "no memory is left to map its memory"
+				: "its memory is not sealed as it should be, or of another version or message layout";
 	if (!objection && !poller_watch_doorbell(link, parcel->fds[1]))
 		objection = "its doorbell is no pipe, or cannot be watched";
 	lock_take(&node.lock);
@@ -719,6 +724,13 @@ static bool link_take_packet(struct link *link, struct parcel *parcel)
 	}
 }
 
+static void link_break(struct link *link, const char *why)
+{
+	lock_take(&node.lock);
+	link_break_locked(link, why);
+	lock_drop(&node.lock);
+}
+
 enum { PACKETS_AT_ONCE = 256 };
 
 bool link_read_socket(struct link *link)
@@ -735,9 +747,10 @@ bool link_read_socket(struct link *link)
 				return false;
 			break;
 		case PACKET_BROKEN:
-			lock_take(&node.lock);
-			link_break_locked(link, "it sent a packet that makes no sense");
-			lock_drop(&node.lock);
+			link_break(link, "it sent a packet that makes no sense");
+			return false;
+		case PACKET_LOST:
+			link_break(link, "no descriptor is left for what it greets with");
 			return false;
 		case PACKET_END:
 			return false;

@@ -101,10 +101,14 @@ enum packet_received packet_receive(int socket, struct parcel *parcel)
 	if (n == (ssize_t)sizeof parcel->packet && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
 	    packet_is_sound(&parcel->packet, n_fds))
 		return PACKET_CAME;
-	/* We have no descriptor left: the one that came is lost. */
-	if (n == (ssize_t)sizeof parcel->packet && (msg.msg_flags & MSG_CTRUNC) && n_fds == 0 &&
-	    packet_is_sound(&parcel->packet, 1) && parcel->packet.type == PACKET_DESCRIPTOR)
-		return PACKET_CAME;
+	/* Those that find no room in our table are lost; perhaps the first of two does. */
+	if (n == (ssize_t)sizeof parcel->packet && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == MSG_CTRUNC) {
+		if (n_fds == 0 && packet_is_sound(&parcel->packet, 1) && parcel->packet.type == PACKET_DESCRIPTOR)
+			return PACKET_CAME;
+		parcel_close(parcel);
+		if (n_fds < 2 && packet_is_sound(&parcel->packet, 2))
+			return PACKET_LOST;
+	}
 	parcel_close(parcel);
 	return PACKET_BROKEN;
 }

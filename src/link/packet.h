@@ -32,6 +32,7 @@ struct parcel {
 /* False: the socket is full (errno EAGAIN) or dead. Descriptors stay the caller's. */
 bool packet_send(int socket, enum packet_type type, uint64_t node, const int *fds, unsigned n_fds);
 
-enum packet_received { PACKET_NONE, PACKET_CAME, PACKET_END, PACKET_BROKEN };
+/* LOST: a greeting, for whose descriptors we have no room. */
+enum packet_received { PACKET_NONE, PACKET_CAME, PACKET_END, PACKET_BROKEN, PACKET_LOST };
 enum packet_received packet_receive(int socket, struct parcel *parcel);
 void parcel_close(struct parcel *parcel);

@@ -2,6 +2,7 @@
 #include "link/ring.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <portunus/abi.h>
 #include <string.h>
@@ -56,6 +57,7 @@ bool ring_init(struct ring *ring, int *memfd)
 		if (p != MAP_FAILED)
 			munmap(p, RING_MEMORY);
 		close(*memfd);
+		*memfd = -1;
 		return false;
 	}
 	(void)madvise(p, RING_MEMORY, MADV_DONTFORK);
@@ -81,6 +83,7 @@ bool ring_join(struct ring *ring, int memfd)
 {
 	const struct ring_page *page;
 
+	errno = EINVAL;
 	if (!ring_memfd_is_sound(memfd))
 		return false;
 	page = mmap(NULL, RING_MEMORY, PROT_READ, MAP_SHARED, memfd, 0);
@@ -90,6 +93,7 @@ bool ring_join(struct ring *ring, int memfd)
 	if (page->magic != RING_MAGIC || page->version != RING_VERSION || page->layout != MACH_MSG_USER_ALIGNMENT ||
 	    page->size != RING_SIZE) {
 		munmap((void *)page, RING_MEMORY);
+		errno = EINVAL;
 		return false;
 	}
 	ring->other = page;

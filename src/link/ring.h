@@ -82,7 +82,8 @@ struct ring {
 
 /* Makes the own memory; *memfd, sealed, is for the other end. False with errno: no memory or descriptor. */
 bool ring_init(struct ring *ring, int *memfd);
-/* Maps the other end's memory. False: it is not what it should be (size, seals, constants), or cannot be mapped. */
+/* Maps the other end's memory. False: it is not what it should be (size, seals, constants), or cannot be mapped (errno
+ * ENOMEM). */
 bool ring_join(struct ring *ring, int memfd);
 void ring_deinit(struct ring *ring);
 
