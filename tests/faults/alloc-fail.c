@@ -35,6 +35,7 @@
 #include "kernel/task.h"
 #include "kernel/thread.h"
 #include "platform/usercopy.h"
+#include "want.h"
 
 #ifdef NDEBUG /* then nobody counts them */
 static void kernel_counts_read(struct kernel_counts *counts)
@@ -181,20 +182,6 @@ void expect(bool is_so, const char *what)
 
 /* ---- judging calls */
 
-static bool means_no_memory(kern_return_t r)
-{
-	switch (r & ~MACH_MSG_MASK) {
-	case MACH_RCV_HEADER_ERROR:
-	case MACH_RCV_BODY_ERROR:
-		return (r & (MACH_MSG_IPC_KERNEL | MACH_MSG_VM_KERNEL)) &&
-		       !(r & (MACH_MSG_IPC_SPACE | MACH_MSG_VM_SPACE));
-	case MACH_SEND_TIMED_OUT:
-		return (r & MACH_MSG_IPC_KERNEL) && !(r & MACH_MSG_IPC_SPACE);
-	default:
-		return r == KERN_RESOURCE_SHORTAGE || r == MACH_SEND_NO_BUFFER || r == MACH_SEND_NO_NOTIFY;
-	}
-}
-
 static long pages_before, pages_after;
 
 void arm(void)
@@ -215,7 +202,7 @@ bool went_well(const char *call, kern_return_t r)
 	disarm();
 	if (r == KERN_SUCCESS)
 		return true;
-	if (!has_failed || !means_no_memory(r))
+	if (!has_failed || !means_want(r))
 		complain("%s gave %#x %s", call, (unsigned)r, mach_error_string(r));
 	return false;
 }

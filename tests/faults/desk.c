@@ -10,6 +10,18 @@ void must_not(const char *what, const char *file, int line)
 	abort();
 }
 
+void (*on_failure)(kern_return_t r);
+
+void must_be_success(kern_return_t r, const char *what, const char *file, int line)
+{
+	if (r == KERN_SUCCESS)
+		return;
+	if (on_failure)
+		on_failure(r);
+	fprintf(stderr, "it gave %#x %s\n", (unsigned)r, mach_error_string(r));
+	must_not(what, file, line);
+}
+
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 void letter_ask(struct letter *l, mach_port_t to, enum wish wish, mach_port_t reply)
@@ -62,16 +74,15 @@ bool letter_send(struct letter *l)
 	mach_msg_return_t r = mach_msg(&l->header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, l->size, 0, MACH_PORT_NULL,
 				       DESK_PATIENCE, MACH_PORT_NULL);
 
-	if (r != MACH_MSG_SUCCESS && r != MACH_SEND_INVALID_DEST)
-		fprintf(stderr, "sending %d gave %#x %s\n", l->header.msgh_id, (unsigned)r, mach_error_string(r));
-	must(r == MACH_MSG_SUCCESS || r == MACH_SEND_INVALID_DEST);
+	if (r != MACH_SEND_INVALID_DEST)
+		must_succeed(r);
 	return r == MACH_MSG_SUCCESS;
 }
 
 static void deallocate(mach_port_t name)
 {
 	if (MACH_PORT_VALID(name))
-		must(mach_port_deallocate(here(), name) == KERN_SUCCESS);
+		must_succeed(mach_port_deallocate(here(), name));
 }
 
 bool letter_answer(struct letter *l)
@@ -95,7 +106,7 @@ void letter_add_bulk(struct letter *l, unsigned n)
 	unsigned size = BULK_SIZE(n);
 	vm_address_t at = 0;
 
-	must(vm_allocate(here(), &at, size, TRUE) == KERN_SUCCESS);
+	must_succeed(vm_allocate(here(), &at, size, TRUE));
 	for (unsigned i = 0; i < size; i += 64)
 		((unsigned char *)at)[i] = bulk_byte(n, i);
 	letter_add_memory(l, (void *)at, size, true);
@@ -106,7 +117,7 @@ static void letter_drop_bulk(const struct letter *l)
 	unsigned size;
 	void *at = letter_memory(l, &size);
 
-	must(vm_deallocate(here(), (vm_address_t)at, size) == KERN_SUCCESS);
+	must_succeed(vm_deallocate(here(), (vm_address_t)at, size));
 }
 
 void letter_check_bulk(const struct letter *l, unsigned n)
@@ -134,6 +145,7 @@ enum { HELD_MAX = 8, SEQUENCE_AHEAD = 2 };
 
 static struct {
 	enum role role;
+	bool may_lack;
 	mach_port_t set, front, notices, replies;
 	bool is_front_gone;
 	mach_port_t victim, other; /* its port, and the front of the other desk */
@@ -244,6 +256,8 @@ static void call_passed(mach_port_t name)
 {
 	struct letter l;
 
+	if (desk.role == HANDOFF_GIVER && desk.may_lack && !MACH_PORT_VALID(name))
+		return;
 	if (desk.role == HANDOFF_GIVER)
 		must(type_of(here(), name) == MACH_PORT_TYPE_SEND);
 	letter_to(&l, name, MACH_MSG_TYPE_MOVE_SEND, WISH_CALL);
@@ -398,12 +412,24 @@ static void lose_victim(void)
 	desk.other = MACH_PORT_NULL;
 }
 
+static void dismiss_victim(void)
+{
+	struct letter l;
+
+	if (!MACH_PORT_VALID(desk.victim))
+		return;
+	letter_to(&l, desk.victim, MACH_MSG_TYPE_MOVE_SEND, WISH_LEAVE);
+	if (!letter_send(&l))
+		deallocate(desk.victim);
+}
+
 static void meet_victim(const struct letter *l)
 {
 	desk.victim = letter_nth_port(l, 0);
 	desk.other = letter_nth_port(l, 1);
-	must(MACH_PORT_VALID(desk.other)); /* D5 */
-	if (!MACH_PORT_VALID(desk.victim)) {
+	must(MACH_PORT_VALID(desk.other) || desk.may_lack); /* D5 */
+	if (!MACH_PORT_VALID(desk.victim) || !MACH_PORT_VALID(desk.other)) {
+		dismiss_victim();
 		lose_victim();
 		return;
 	}
@@ -545,6 +571,7 @@ static void do_open(long *n)
 {
 	memset(&desk, 0, sizeof desk);
 	desk.role = (enum role)n[0];
+	desk.may_lack = n[1];
 	desk.set = set_in(here());
 	desk.front = member();
 	desk.notices = member();
@@ -553,9 +580,9 @@ static void do_open(long *n)
 	n[0] = desk.front;
 }
 
-mach_port_t desk_open(struct process *p, enum role role)
+mach_port_t desk_open(struct process *p, enum role role, bool may_lack)
 {
-	return (mach_port_t)ask(p, do_open, role);
+	return (mach_port_t)ask(p, do_open, role, may_lack);
 }
 
 static void complain_of_silence(void)

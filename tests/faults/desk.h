@@ -44,6 +44,7 @@ enum wish {
 	WISH_TAKE,	    /* a receive right, to be looked into and given back */
 	WISH_BULK,	    /* memory, to be answered with as much */
 	WISH_NOTE,	    /* nothing */
+	WISH_LEAVE,	    /* that the victim waits no longer */
 };
 
 /* ---- messages */
@@ -64,11 +65,16 @@ unsigned letter_bulk_number(const struct letter *l); /* of a request, where it c
 /* Fails the process. */
 #define must(condition) ((condition) ? (void)0 : must_not(#condition, __FILE__, __LINE__))
 _Noreturn void must_not(const char *what, const char *file, int line);
+#define must_succeed(call) must_be_success((call), #call, __FILE__, __LINE__)
+void must_be_success(kern_return_t r, const char *what, const char *file, int line);
+/* NULL, or what a victim does whose host was made to fail (failing.c): it returns if that does not explain the result. */
+extern void (*on_failure)(kern_return_t r);
 
 /* ---- desks */
 
-/* Opens one; returns its front, to which somebody is to be given a send right. */
-mach_port_t desk_open(struct process *p, enum role role);
+/* Opens one; returns its front, to which somebody is to be given a send right. @may_lack: the victim may be unable to be linked to
+ * the others, so what it passes on may be dead. */
+mach_port_t desk_open(struct process *p, enum role role, bool may_lack);
 struct desk_report {
 	unsigned n_messages, n_answers, n_died; /* received; of send-once rights: answers, notifications */
 	unsigned n_seen, last_seen;		/* at a port that moves */
@@ -79,5 +85,7 @@ struct desk_report desk_end(struct process *p);
 
 /* The main() of a victim. */
 int victim_main(enum role role);
+/* Its role, and then it lives on. */
+void victim_play(enum role role, const mach_port_t *fronts);
 
 #endif

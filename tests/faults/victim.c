@@ -15,23 +15,49 @@ static void find_fronts(void)
 	mach_port_t *ports;
 	mach_msg_type_number_t n;
 
-	must(mach_ports_lookup(here(), &ports, &n) == KERN_SUCCESS && n >= DESKS);
+	must_succeed(mach_ports_lookup(here(), &ports, &n));
+	must(n >= DESKS);
 	memcpy(fronts, ports, sizeof fronts);
 	vm_deallocate(here(), (vm_address_t)ports, n * sizeof *ports);
 }
 
+static mach_port_t new_port(void)
+{
+	mach_port_t name = MACH_PORT_NULL;
+
+	must_succeed(mach_port_allocate(here(), MACH_PORT_RIGHT_RECEIVE, &name));
+	return name;
+}
+
 static void receive(mach_port_t port, struct letter *l)
 {
-	must(mach_msg(&l->header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof l->bytes, port, DESK_PATIENCE,
-		      MACH_PORT_NULL) == MACH_MSG_SUCCESS);
+	must_succeed(mach_msg(&l->header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof l->bytes, port, DESK_PATIENCE,
+			      MACH_PORT_NULL));
 	l->size = l->header.msgh_size;
 }
 
-/* Nobody but itself dies: what it asks is answered. */
+/* What it serves. */
+static void receive_request(struct letter *l)
+{
+	receive(service, l);
+	if (l->header.msgh_id == WISH_LEAVE)
+		must_succeed(MACH_SEND_INVALID_DEST);
+}
+
+/* Nobody but itself dies. */
+static void send(struct letter *l)
+{
+	if (!letter_send(l))
+		must_succeed(MACH_SEND_INVALID_DEST);
+}
+
+/* What it asks is answered. */
 static void call(struct letter *l)
 {
-	must(letter_send(l));
+	send(l);
 	receive(reply, l);
+	if (l->header.msgh_id == MACH_NOTIFY_SEND_ONCE)
+		must_succeed(MACH_SEND_INVALID_DEST);
 	must(l->header.msgh_id == WISH_ANSWER);
 }
 
@@ -42,12 +68,12 @@ static void hello(mach_port_t to, mach_port_t other)
 	letter_ask(&l, to, WISH_HELLO, MACH_PORT_NULL);
 	letter_add_port(&l, service, MACH_MSG_TYPE_MAKE_SEND);
 	letter_add_port(&l, other, MACH_MSG_TYPE_COPY_SEND);
-	must(letter_send(&l));
+	send(&l);
 }
 
 static void add_rights(struct letter *l)
 {
-	letter_add_port(l, port_in(here()), MACH_MSG_TYPE_MAKE_SEND);
+	letter_add_port(l, new_port(), MACH_MSG_TYPE_MAKE_SEND);
 	letter_add_port(l, unread, MACH_MSG_TYPE_MAKE_SEND_ONCE);
 }
 
@@ -68,7 +94,7 @@ static void note(mach_port_t to, mach_msg_type_name_t disposition)
 	struct letter l;
 
 	letter_to(&l, to, disposition, WISH_NOTE);
-	must(letter_send(&l));
+	send(&l);
 }
 
 static void ask_rights(unsigned n)
@@ -82,7 +108,7 @@ static void ask_rights(unsigned n)
 	if (n & 4)
 		note(letter_nth_port(&l, 1), MACH_MSG_TYPE_MOVE_SEND_ONCE);
 	else
-		must(mach_port_deallocate(here(), letter_nth_port(&l, 1)) == KERN_SUCCESS);
+		must_succeed(mach_port_deallocate(here(), letter_nth_port(&l, 1)));
 }
 
 /* A right of one to the other. */
@@ -128,7 +154,7 @@ static void serve_once(void)
 	struct letter l, answer;
 	unsigned n;
 
-	receive(service, &l);
+	receive_request(&l);
 	letter_to(&answer, l.header.msgh_remote_port, MACH_MSG_TYPE_MOVE_SEND_ONCE, WISH_ANSWER);
 	switch (l.header.msgh_id) {
 	case WISH_CALL:
@@ -170,10 +196,10 @@ static void begin_to_move(void)
 {
 	struct letter l;
 
-	moving = port_in(here());
+	moving = new_port();
 	letter_ask(&l, fronts[1], WISH_HOLD, MACH_PORT_NULL);
 	letter_add_port(&l, moving, MACH_MSG_TYPE_MAKE_SEND);
-	must(letter_send(&l));
+	send(&l);
 }
 
 static void move(unsigned n)
@@ -197,7 +223,7 @@ static void write_to_moving(unsigned n)
 	struct letter l;
 
 	if (!moving) {
-		receive(service, &l);
+		receive_request(&l);
 		moving = letter_nth_port(&l, 0);
 	}
 	letter_ask(&l, moving, WISH_NOTE, reply);
@@ -259,17 +285,29 @@ static unsigned rounds(enum role role)
 	return role == MIGRATE_HOME || role == MIGRATE_HOLDER || role == HANDOFF_GIVER ? MOVES : ROUNDS;
 }
 
-int victim_main(enum role role)
+static void begin_and_play(enum role role)
 {
-	find_fronts();
-	service = port_in(here());
-	reply = port_in(here());
-	unread = port_in(here());
+	service = new_port();
+	reply = new_port();
+	unread = new_port();
 	say_hello(role);
 	if (role == MIGRATE_HOME)
 		begin_to_move();
 	for (unsigned n = 0; n < rounds(role); n++)
 		play(role, n);
+}
+
+void victim_play(enum role role, const mach_port_t *given)
+{
+	memcpy(fronts, given, sizeof fronts);
+	moving = MACH_PORT_NULL;
+	begin_and_play(role);
+}
+
+int victim_main(enum role role)
+{
+	find_fronts();
+	begin_and_play(role);
 	kill(getpid(), SIGKILL);
 	return 1;
 }
