@@ -227,7 +227,7 @@ static bool read_array(struct reader *r, struct item **array)
 	if (!read_descriptor(r, &d) || d.is_inline || d.type != MACH_MSG_TYPE_INTEGER_32 || d.size != 32)
 		return false;
 	*array = read_item(r, &d, ITEM_MEMORY);
-	return *array && (*array)->memory.size == d.length;
+	return *array && (*array)->memory.size == d.length && !memory_is_lost(&(*array)->memory);
 }
 
 static bool read_arrays(struct reader *r, const struct call_shape *shape, struct item *arrays[])

@@ -99,6 +99,8 @@ static mach_msg_return_t copyout_array_rights(struct space *space, struct item *
 	struct port **ports = item_ports(item);
 	mach_msg_return_t bits = 0;
 
+	if (memory_is_lost(&item->memory))
+		return MACH_MSG_VM_KERNEL;
 	for (uint32_t i = 0, n = 0; i < item->n_rights; i += n) {
 		lock_take(&space->lock);
 		for (n = 0; n < sizeof numbers / sizeof *numbers && i + n < item->n_rights; n++)
@@ -130,8 +132,11 @@ static mach_msg_return_t copyout_item(struct task *task, struct message *m, stru
 
 	if (item->n_rights > 1)
 		free(item->ports);
-	if (item->kind != ITEM_INLINE_RIGHTS)
-		image_write_address(m->image, item->offset, memory_give(&item->memory, task));
+	if (item->kind == ITEM_INLINE_RIGHTS)
+		return bits;
+	if (memory_is_lost(&item->memory))
+		bits |= MACH_MSG_VM_KERNEL;
+	image_write_address(m->image, item->offset, memory_give(&item->memory, task));
 	return bits;
 }
 

@@ -41,11 +41,16 @@
 #include <mach/mach_types.h>
 #include <mach/message.h>
 
-/* Bytes in flight. Zeroed: none. Whoever has it gives it or drops it, once; both leave it zeroed. */
+/* Bytes in flight. Zeroed: none. Whoever has it gives it or drops it, once; both leave it zeroed, or lost. */
 struct memory {
-	void *address; /* page aligned; NULL if size is 0 */
+	void *address; /* page aligned; NULL if size is 0, or if there was no memory: then they are lost */
 	size_t size;   /* in bytes as sent; the pages are the rounded range */
 };
+
+static inline bool memory_is_lost(const struct memory *m)
+{
+	return m->size && !m->address;
+}
 
 /* Zero pages for owner (not NULL). Not anywhere: exactly at *address, truncated to a page.
  *   KERN_SUCCESS, with *address = 0 if size is 0

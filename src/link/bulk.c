@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "link/link.h"
 #include "link/table.h"
@@ -12,9 +13,9 @@ struct arrived {
 	struct memory memory;
 };
 
-void bulk_init(struct bulk *bulk)
+void bulk_init(struct bulk *bulk, unsigned patience_ms)
 {
-	*bulk = (struct bulk){ 0 };
+	*bulk = (struct bulk){ .patience_ms = patience_ms };
 	list_init(&bulk->done);
 }
 
@@ -29,14 +30,21 @@ void bulk_deinit(struct bulk *bulk)
 	bulk->n_bytes = 0;
 }
 
+static const struct timespec pause = { .tv_nsec = 1000000 };
+
 static bool bulk_begin(struct bulk *bulk, size_t total)
 {
-	if (bulk->coming.address || total > limits.announced || bulk->n_bytes > limits.announced - total)
+	if (bulk->coming.size || total > limits.announced || bulk->n_bytes > limits.announced - total)
 		return false;
 	bulk->coming = memory_to_fill(total);
+	for (unsigned ms = 0; !bulk->coming.address && ms < bulk->patience_ms; ms++) {
+		nanosleep(&pause, NULL);
+		bulk->coming = memory_to_fill(total);
+	}
+	bulk->coming.size = total;
 	bulk->n_come = 0;
 	bulk->n_bytes += total;
-	return bulk->coming.address != NULL;
+	return true;
 }
 
 static void bulk_complete(struct bulk *bulk)
@@ -53,9 +61,10 @@ bool bulk_take_piece(struct bulk *bulk, size_t total, const void *bytes, size_t 
 {
 	if (total && !bulk_begin(bulk, total))
 		return false;
-	if (!bulk->coming.address || size == 0 || size > bulk->coming.size - bulk->n_come)
+	if (!bulk->coming.size || size == 0 || size > bulk->coming.size - bulk->n_come)
 		return false;
-	memcpy((char *)bulk->coming.address + bulk->n_come, bytes, size);
+	if (bulk->coming.address)
+		memcpy((char *)bulk->coming.address + bulk->n_come, bytes, size);
 	bulk->n_come += size;
 	if (bulk->n_come == bulk->coming.size)
 		bulk_complete(bulk);

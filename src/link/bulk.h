@@ -14,6 +14,10 @@
 
 struct link;
 
+/* The content of a frame that is larger than a ring takes goes likewise, before the frame (FRAME_CONTENT). For that the receiver
+ * waits if there is no memory, though not for ever: then the link ends. */
+enum { CONTENT_PATIENCE_MS = 1000 };
+
 enum { BULK_FROM = 4096 + 1 }; /* bytes */
 
 static inline bool bulk_is_large(size_t size)
@@ -26,16 +30,17 @@ void bulk_send_locked(struct link *link, struct memory *m);
 
 /* The receiving side, part of a link; the poller's. */
 struct bulk {
+	unsigned patience_ms; /* how long memory is waited for; then it is lost */
 	struct memory coming; /* a memory of which not all has come */
 	size_t n_come;
 	struct list done; /* struct arrived: complete, oldest first */
 	size_t n_bytes;	  /* in all of them */
 };
 
-void bulk_init(struct bulk *bulk);
+void bulk_init(struct bulk *bulk, unsigned patience_ms);
 void bulk_deinit(struct bulk *bulk);
 
 /* A piece: @total is not 0 for the first of a memory. False: the peer breaks the rules. */
 bool bulk_take_piece(struct bulk *bulk, size_t total, const void *bytes, size_t size);
-/* The oldest complete memory, which must have that size. False: it is another, or none. */
+/* The oldest complete memory, which must have that size, or what was lost of it. False: it is another, or none. */
 bool bulk_claim(struct bulk *bulk, size_t size, struct memory *m);

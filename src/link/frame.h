@@ -31,17 +31,18 @@ enum frame_type {
 	FRAME_DATA,    /* a piece of memory for a message to come (bulk.h) */
 	FRAME_ASK,     /* tell me when there is room in the queue of yours */
 	FRAME_HEIR,    /* when I die, mine is yours, and you are to be notified */
+	FRAME_CONTENT, /* a piece of what is in the next frame that is elsewhere; like FRAME_DATA */
 	FRAME_TYPES
 };
 
 enum {
 	FRAME_IS_ELSEWHERE =
-		1, /* what follows the header is struct frame_elsewhere: the rest is in the next descriptor */
+		1, /* what follows the header is struct frame_elsewhere: the rest has come in FRAME_CONTENT */
 };
 
 struct frame_elsewhere {
 	struct frame header;
-	uint64_t size; /* bytes in the descriptor, what would have followed the header */
+	uint64_t size; /* bytes that came, what would have followed the header */
 };
 
 enum wire_form {
@@ -76,6 +77,7 @@ struct wire_ticket {
 enum memory_form {
 	MEMORY_INLINE,	 /* the bytes follow, padded to 8 */
 	MEMORY_STREAMED, /* it has come before, in FRAME_DATA */
+	MEMORY_LOST,	 /* there was no memory for it on its way */
 };
 
 struct wire_memory {

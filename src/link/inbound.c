@@ -2,11 +2,9 @@
 #include "link/inbound.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <mach/notify.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/after.h"
@@ -149,14 +147,7 @@ static bool read_rights(struct arrival *a, struct item *item)
 
 /* ---- the body ----------------------------------------------------------------------------------------------------- */
 
-/* Room for what nobody may ask for in vain: the message has been accepted. */
-static void memory_new_certain(struct memory *memory, size_t size)
-{
-	do
-		*memory = memory_new(size);
-	while (size && !memory->address);
-}
-
+/* What finds no memory is lost, and whoever receives the message is told. */
 static bool read_memory(struct arrival *a, const struct descriptor *d, struct memory *memory)
 {
 	const unsigned char *bytes;
@@ -164,16 +155,22 @@ static bool read_memory(struct arrival *a, const struct descriptor *d, struct me
 
 	if (!reader_read(&a->reader, &wire, sizeof wire) || wire.size != d->length)
 		return false;
-	if (wire.form == MEMORY_INLINE) {
+	switch (wire.form) {
+	case MEMORY_INLINE:
 		bytes = reader_take(&a->reader, wire.size);
 		if (!bytes)
 			return false;
-		memory_new_certain(memory, wire.size);
-		if (wire.size)
+		*memory = memory_new(wire.size);
+		if (memory->address)
 			memcpy(memory->address, bytes, wire.size);
+		memory->size = wire.size;
 		return true;
+	case MEMORY_LOST:
+		memory->size = wire.size;
+		return true;
+	default:
+		return wire.form == MEMORY_STREAMED && bulk_claim(&a->from->bulk, wire.size, memory);
 	}
-	return wire.form == MEMORY_STREAMED && bulk_claim(&a->from->bulk, wire.size, memory);
 }
 
 static bool read_item_rights(struct arrival *a, const struct descriptor *d, struct item *item)
@@ -186,8 +183,10 @@ static bool read_item_rights(struct arrival *a, const struct descriptor *d, stru
 		;
 	if (!read_rights(a, item))
 		return false;
-	if (!d->is_inline)
-		memory_new_certain(&item->memory, d->number * sizeof(mach_port_name_t));
+	if (!d->is_inline) {
+		item->memory = memory_new(d->number * sizeof(mach_port_name_t));
+		item->memory.size = d->number * sizeof(mach_port_name_t);
+	}
 	return true;
 }
 
@@ -307,6 +306,11 @@ static void enter_transit(struct message *m)
 	}
 }
 
+static size_t item_weight(const struct item *item)
+{
+	return (item->memory.address ? item->memory.size : 0) + item->n_rights * sizeof(struct port *);
+}
+
 static void charge(struct link *from, struct message *m)
 {
 	size_t n = sizeof *m + m->capacity;
@@ -314,7 +318,7 @@ static void charge(struct link *from, struct message *m)
 	if (m->items != m->inline_items)
 		n += m->items_capacity * sizeof *m->items;
 	for (uint32_t i = 0; i < m->n_items; i++)
-		n += m->items[i].memory.size + m->items[i].n_rights * sizeof(struct port *);
+		n += item_weight(&m->items[i]);
 	m->weight = n;
 	m->charge = from->charge;
 	charge_add(from->charge, n);
@@ -577,7 +581,7 @@ static const char *take_introduction(struct link *from, struct reader r)
 	return NULL; /* if we have no descriptor left it looks as if the other had died */
 }
 
-static const char *take_data(struct link *from, struct reader r)
+static const char *take_data(struct bulk *to, struct reader r)
 {
 	const unsigned char *bytes;
 	struct frame_data f;
@@ -585,7 +589,7 @@ static const char *take_data(struct link *from, struct reader r)
 	if (!reader_read(&r, (unsigned char *)&f + sizeof f.header, sizeof f - sizeof f.header))
 		return "a frame of a wrong size";
 	bytes = reader_take(&r, f.size);
-	if (!bytes || r.left || !bulk_take_piece(&from->bulk, f.total, bytes, f.size))
+	if (!bytes || r.left || !bulk_take_piece(to, f.total, bytes, f.size))
 		return "memory that is more, or less, than it says";
 	return NULL;
 }
@@ -615,7 +619,9 @@ static const char *take_content(struct link *from, enum frame_type type, struct 
 	case FRAME_MOVE:
 		return take_move(from, r);
 	case FRAME_DATA:
-		return take_data(from, r);
+		return take_data(&from->bulk, r);
+	case FRAME_CONTENT:
+		return take_data(&from->content, r);
 	case FRAME_INTRODUCTION:
 		return take_introduction(from, r);
 	default:
@@ -639,50 +645,20 @@ int inbound_take_fd(struct link *link)
 	return fd;
 }
 
-/* Memory and nothing else: to read from what other descriptors stand for may take as long as whoever made them likes. */
-static bool is_memory_of(int fd, size_t size)
-{
-	struct stat st;
-
-	return fcntl(fd, F_GET_SEALS) >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)size;
-}
-
-static unsigned char *read_elsewhere(int fd, size_t size)
-{
-	unsigned char *bytes = is_memory_of(fd, size) ? malloc(size) : NULL;
-	size_t done = 0;
-
-	while (bytes && done < size) {
-		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
-
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	if (done == size)
-		return bytes;
-	free(bytes);
-	return NULL;
-}
-
 static const char *take_elsewhere(struct link *from, enum frame_type type, struct reader r)
 {
-	unsigned char *bytes = NULL;
 	const char *objection;
+	struct memory content;
 	uint64_t size;
-	int fd;
 
-	if (!reader_read(&r, &size, sizeof size) || r.left || size > limits.announced || size % 8)
-		return "a large frame that is too large";
-	fd = inbound_take_fd(from);
-	if (fd >= 0) {
-		bytes = read_elsewhere(fd, size);
-		close(fd);
-	}
-	if (!bytes)
+	if (!reader_read(&r, &size, sizeof size) || r.left || size % 8)
+		return "a large frame that makes no sense";
+	if (!bulk_claim(&from->content, size, &content))
 		return "a large frame without its content";
-	objection = take_content(from, type, (struct reader){ bytes, size });
-	free(bytes);
+	if (memory_is_lost(&content))
+		return "no memory is left for a large frame of its";
+	objection = take_content(from, type, (struct reader){ content.address, size });
+	memory_drop(&content);
 	return objection;
 }
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -37,8 +36,9 @@ struct late_frame {
 	int fds[2 * PACKET_MAX_FDS];
 	int *more_fds; /* NULL, or instead of fds */
 	enum urgency urgency;
-	struct memory memory; /* not empty: instead of a frame, pieces of this */
-	size_t n_sent;	      /* bytes of it */
+	struct memory memory; /* not empty: instead of a frame, pieces of this, of that type */
+	enum frame_type pieces;
+	size_t n_sent; /* bytes of it */
 	uint32_t size;
 	_Alignas(8) unsigned char bytes[];
 };
@@ -56,6 +56,7 @@ static void link_free(struct link *link)
 {
 	assert(list_is_empty(&link->backlog) && link->n_fds == 0);
 	bulk_deinit(&link->bulk);
+	bulk_deinit(&link->content);
 	table_deinit(&link->exports);
 	table_deinit(&link->proxies);
 	link_close(&link->socket);
@@ -87,7 +88,8 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->rest_link);
 	list_init(&link->backlog);
 	list_init(&link->late_link);
-	bulk_init(&link->bulk);
+	bulk_init(&link->bulk, 0);
+	bulk_init(&link->content, CONTENT_PATIENCE_MS);
 	list_init(&link->heirs);
 }
 
@@ -387,7 +389,7 @@ static bool link_put_pieces_locked(struct link *link, struct late_frame *late)
 	while (late->n_sent < late->memory.size) {
 		size_t left = late->memory.size - late->n_sent, n = left < PIECE_MAX ? left : PIECE_MAX;
 		struct frame_data f = {
-			.header = { (uint32_t)(sizeof f + ((n + 7) & ~(size_t)7)), FRAME_DATA, 0 },
+			.header = { (uint32_t)(sizeof f + ((n + 7) & ~(size_t)7)), (uint16_t)late->pieces, 0 },
 			.total = late->n_sent ? 0 : late->memory.size,
 			.size = n,
 		};
@@ -455,7 +457,7 @@ void link_tell_room_locked(struct link *link)
 		(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
 }
 
-void link_send_memory_locked(struct link *link, struct memory *m)
+void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces)
 {
 	struct late_frame *late;
 
@@ -465,7 +467,7 @@ void link_send_memory_locked(struct link *link, struct memory *m)
 	}
 	link_check_backlog_locked(link);
 	late = certain_alloc(sizeof *late);
-	*late = (struct late_frame){ .memory = *m };
+	*late = (struct late_frame){ .memory = *m, .pieces = pieces };
 	*m = (struct memory){ 0 };
 	late_frame_append(link, late);
 	link_flush_locked(link);
@@ -513,27 +515,7 @@ void link_help(struct link *link)
 	lock_drop(&node.lock);
 }
 
-/* The content of a frame that is too large for a ring goes into a descriptor of its own; -1: none to be had. */
-static int elsewhere_fd(const struct frame *frame)
-{
-	const unsigned char *bytes = (const unsigned char *)(frame + 1);
-	size_t size = frame->size - sizeof *frame, done = 0;
-	int fd = memfd_create("portunus-frame", MFD_CLOEXEC);
-
-	if (fd >= 0)
-		(void)fchmod(fd, 0600);
-	while (fd >= 0 && done < size) {
-		ssize_t n = write(fd, bytes + done, size - done);
-
-		if (n < 0 && errno != EINTR) {
-			close(fd);
-			return -1;
-		}
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return fd;
-}
-
+/* The content of a frame that is too large for a ring goes before it. */
 static void link_send_elsewhere_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds,
 				       unsigned n_fds)
 {
@@ -542,14 +524,13 @@ static void link_send_elsewhere_locked(struct link *link, struct frame *frame, e
 		.header = { sizeof f, frame->type, frame->flags | FRAME_IS_ELSEWHERE },
 		.size = frame->size - sizeof *frame,
 	};
-	int *all = certain_alloc((n_fds + 1) * sizeof *all);
+	struct memory content;
 
-	while ((all[0] = elsewhere_fd(frame)) < 0)
+	while (!(content = memory_to_fill(f.size)).address)
 		nanosleep(&pause, NULL);
-	if (n_fds)
-		memcpy(all + 1, fds, n_fds * sizeof *fds);
-	link_send_locked(link, &f.header, urgency, all, n_fds + 1);
-	free(all);
+	memcpy(content.address, frame + 1, f.size);
+	link_send_memory_locked(link, &content, FRAME_CONTENT);
+	link_send_locked(link, &f.header, urgency, fds, n_fds);
 }
 
 void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds)

@@ -18,6 +18,7 @@
 
 #include "kernel/message.h"
 #include "link/bulk.h"
+#include "link/frame.h"
 #include "link/limits.h"
 #include "link/node.h"
 #include "link/ring.h"
@@ -64,8 +65,8 @@ struct link {
 	bool is_stuck;		 /* who helped last has lost patience; until something leaves nobody helps */
 	bool is_broken;		 /* the peer broke the rules; the poller ends the link */
 
-	struct bulk bulk; /* poller's */
-	int *fds;	  /* descriptors that came, oldest first: a queue */
+	struct bulk bulk, content; /* poller's */
+	int *fds;		   /* descriptors that came, oldest first: a queue */
 	uint32_t n_fds, first_fd, fds_capacity;
 
 	uint64_t introducer;	       /* 0, or who introduced the peer */
@@ -104,8 +105,8 @@ bool link_is_expected_locked(uint64_t node_id);
 /* Sends a frame (in private memory, its size set), with descriptors, which it takes. Never blocks and never fails: what
  * finds no room waits in the backlog. On a link that is over it goes nowhere. Wakes the peer as needed. */
 void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds);
-/* Sends memory in pieces before the frames that come after it; takes it. */
-void link_send_memory_locked(struct link *link, struct memory *m);
+/* Sends memory in pieces before the frames that come after it, each in a frame of that type; takes it. */
+void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces);
 /* More waits for room than a ring holds: the caller, who holds no lock, helps to send it for as long as that goes on. */
 bool link_is_behind_locked(const struct link *link);
 void link_help(struct link *link);

@@ -195,10 +195,14 @@ static void write_item(struct writer *w, struct link *link, struct item *item)
 	if (item->kind != ITEM_MEMORY)
 		return;
 	wire.size = item->memory.size;
-	wire.form = bulk_is_large(wire.size) ? MEMORY_STREAMED : MEMORY_INLINE;
+	wire.form = memory_is_lost(&item->memory) ? MEMORY_LOST
+		    : bulk_is_large(wire.size)	  ? MEMORY_STREAMED
+						  : MEMORY_INLINE;
 	memcpy(writer_add(w, sizeof wire), &wire, sizeof wire);
+	if (wire.form == MEMORY_LOST)
+		return;
 	if (wire.form == MEMORY_STREAMED) {
-		link_send_memory_locked(link, &item->memory);
+		link_send_memory_locked(link, &item->memory, FRAME_DATA);
 		return;
 	}
 	if (wire.size)
