@@ -7,6 +7,7 @@ DIR ?= /usr/include
 SECONDS ?= 600
 POINTS ?= 10000
 WORKLOAD ?= all
+CALLS ?= 0
 SEED ?=
 FRAMES ?= 1000000
 BENCH ?=
@@ -17,7 +18,7 @@ layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench bench-docs graph-docs sanitize stress fuzz hostile kill models install format format-check clean
+.PHONY: all help setup demo check bench bench-docs graph-docs sanitize stress soak fuzz hostile kill failing models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -35,6 +36,7 @@ help:
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
 	@echo "make kill [POINTS=10000] [WORKLOAD=all] [SEED=] processes killed at so many points of each workload; all must balance"
+	@echo "make failing [CALLS=0] [WORKLOAD=all] [SEED=] each call of the host's fails in turn, or so many of them; all must balance"
 	@echo "make hostile [FRAMES=1000000] [SEED=] peers that break the rules of links, under ASan+UBSan"
 	@echo "make format, make format-check   lay the sources out with clang-format, or say what it would change"
 	@echo "make setup                       install what the other targets need (Debian)"
@@ -89,6 +91,9 @@ models: setup-test
 
 kill: setup-test
 	@./scripts/campaign test faults/kill "$(MIG_ABI)" "$(WORKLOAD)" "$(POINTS)" $(SEED)
+
+failing: setup-test
+	@./scripts/campaign test faults/failing "$(MIG_ABI)" "$(WORKLOAD)" "$(CALLS)" $(SEED)
 
 hostile: setup-test
 	@./scripts/hostile "$(MIG_ABI)" "$(FRAMES)" $(SEED)

@@ -81,15 +81,20 @@ static void do_play(long *n)
 	memcpy(&n[2], host->name, sizeof host->name);
 }
 
-/* The library keeps small messages for later, up to some number. */
+/* The library keeps small messages and small regions for later, up to some number: each goes over a port that is destroyed. */
 static void fill_caches(void)
 {
-	mach_msg_header_t m = { .msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_MAKE_SEND_ONCE, 0) };
+	enum { MESSAGES = 200, SIZE = 16 * 4096 };
+	static char bytes[SIZE];
+	mach_port_t port = mach_reply_port();
+	struct letter l;
 
-	m.msgh_remote_port = mach_reply_port();
-	for (int i = 0; i < 200; i++)
-		expect_ok(mach_msg(&m, MACH_SEND_MSG, sizeof m, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
-	expect_ok(mach_port_destroy(here(), m.msgh_remote_port));
+	for (int i = 0; i < MESSAGES; i++) {
+		letter_to(&l, port, MACH_MSG_TYPE_MAKE_SEND_ONCE, i);
+		letter_add_memory(&l, bytes, i < MESSAGES / 2 ? SIZE : 8, false);
+		expect_ok(post(here(), &l));
+	}
+	expect_ok(mach_port_destroy(here(), port));
 }
 
 static void do_count_bytes(long *n)

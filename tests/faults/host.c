@@ -8,7 +8,6 @@
 #include <search.h>
 #include <spawn.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,13 +131,10 @@ WRAP(int, ftruncate64, int fd, off_t size)
 	return fails_now("ftruncate", ENOSPC) ? -1 : __real_ftruncate64(fd, size);
 }
 
-/* The library keeps some pages for later, but looks first whether they can still be written: let them be gone, so that it has
- * to ask the host. */
-WRAP(bool, user_writable, void *p, size_t n)
+/* So that large regions are not kept for a second, and asked for again. */
+WRAP(void, memory_keep_large, void (*trim)(void))
 {
-	size_t page = (size_t)getpagesize();
-
-	return !(atomic_load(&host->is_armed) && (uintptr_t)p % page == 0 && n >= page) && __real_user_writable(p, n);
+	(void)trim;
 }
 
 /* ---- descriptors ------------------------------------------------------------------------------------------------- */
