@@ -33,6 +33,7 @@ help:
 	@echo "make graph-docs                  the picture of portunus graph in docs/images made anew"
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
+	@echo "make soak [SECONDS=600] [SEED=]  twenty processes that do everything and are killed, the broker too; all must balance"
 	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
 	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
 	@echo "make kill [POINTS=10000] [WORKLOAD=all] [SEED=] processes killed at so many points of each workload; all must balance"
@@ -81,6 +82,9 @@ graph-docs: setup-test
 
 stress: setup-test
 	@./scripts/campaign test stress/stress "$(MIG_ABI)" "$(SECONDS)" $(SEED)
+
+soak: setup-test
+	@./scripts/soak "$(MIG_ABI)" "$(SECONDS)" $(SEED)
 
 fuzz: setup-test
 	@./scripts/campaign asan fuzz/fuzz-message "$(MIG_ABI)" "$(SECONDS)" $(SEED)

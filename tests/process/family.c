@@ -429,17 +429,28 @@ static void print_balance(const char *when, const struct balance *b)
 		    b->counts.tasks, b->counts.threads, b->n_fds, b->n_shared, b->n_mapped);
 }
 
-static bool balance_returns(struct process *p)
+static void print_balances(const struct process *p, const struct balance *now)
+{
+	print_error("process %u does not return to where it was\n", p->number);
+	print_balance("before", &p->balance);
+	print_balance("now   ", now);
+}
+
+bool process_is_balanced(struct process *p, bool prints)
 {
 	struct balance now;
+	bool ok = is_balanced(p, &now);
 
-	for (int tries = 0; !is_balanced(p, &now); tries++) {
-		if (tries > 10000) {
-			print_error("process %u does not return to where it was\n", p->number);
-			print_balance("before", &p->balance);
-			print_balance("now   ", &now);
+	if (!ok && prints)
+		print_balances(p, &now);
+	return ok;
+}
+
+static bool balance_returns(struct process *p)
+{
+	for (int tries = 0; !process_is_balanced(p, tries > 10000); tries++) {
+		if (tries > 10000)
 			return false;
-		}
 		nap();
 	}
 	return true;
@@ -555,18 +566,35 @@ static void do_check_background(long *n)
 	n[0] = counts.threads >= 2;
 }
 
-static struct process *process_begin(const mach_port_t *given, unsigned n_given)
+static void process_open(struct process *p, unsigned number, const mach_port_t *given, unsigned n_given)
 {
-	struct process *p = &processes[n_processes];
-
-	assert_true(n_processes < PROCESSES_MAX);
-	*p = (struct process){ .number = n_processes++ };
+	*p = (struct process){ .number = number };
 	spawn(p, given, n_given);
 	p->mail_to[p->number] = (mach_port_t)ask(p, do_open_mailbox);
 	p->mail_to[0] = (mach_port_t)ask(p, do_greet);
 	self->mail_to[p->number] = take_mail(self);
 	await(ask(p, do_check_background));
+}
+
+static struct process *process_begin(const mach_port_t *given, unsigned n_given)
+{
+	struct process *p = &processes[n_processes];
+
+	assert_true(n_processes < PROCESSES_MAX);
+	process_open(p, n_processes++, given, n_given);
 	return p;
+}
+
+static void exchange_mail(struct process *p)
+{
+	for (unsigned i = 1; i < n_processes; i++) {
+		struct process *other = &processes[i];
+
+		if (other == p || other->has_ended)
+			continue;
+		p->mail_to[i] = give(self, self->mail_to[i], MACH_MSG_TYPE_COPY_SEND, p);
+		other->mail_to[p->number] = give(self, self->mail_to[p->number], MACH_MSG_TYPE_COPY_SEND, other);
+	}
 }
 
 struct process *process_start_alone(void)
@@ -589,16 +617,20 @@ struct process *process_start(void)
 {
 	struct process *p = process_begin(NULL, 0);
 
-	for (unsigned i = 1; i < p->number; i++) {
-		struct process *other = &processes[i];
-
-		if (other->has_ended)
-			continue;
-		p->mail_to[i] = give(self, self->mail_to[i], MACH_MSG_TYPE_COPY_SEND, p);
-		other->mail_to[p->number] = give(self, self->mail_to[p->number], MACH_MSG_TYPE_COPY_SEND, other);
-	}
+	exchange_mail(p);
 	take_balances();
 	return p;
+}
+
+void process_restart(struct process *p)
+{
+	assert_true(p->has_ended);
+	for (unsigned i = 1; i < n_processes; i++)
+		if (!processes[i].has_ended && processes[i].mail_to[p->number])
+			expect_ok(deallocate_at(&processes[i], processes[i].mail_to[p->number]));
+	process_open(p, p->number, NULL, 0);
+	exchange_mail(p);
+	process_take_balance(p);
 }
 
 static void close_lanes(struct process *p)

@@ -20,7 +20,7 @@
 
 #include "kernel/count.h"
 
-enum { PROCESSES_MAX = 8, LANES = 10 };
+enum { PROCESSES_MAX = 24, LANES = 10 };
 
 /* What is to be there again at the end. */
 struct balance {
@@ -54,6 +54,8 @@ struct process *process_start_alone(void);
 struct process *process_start_given(const mach_port_t *given, unsigned n_given);
 extern mach_port_t given_ports[];
 extern unsigned n_given_ports;
+/* It has ended: another takes its place, and has mail with everybody there is. The balances of the others stay as they were. */
+void process_restart(struct process *p);
 /* It returns from main(), or is killed; both wait until it is gone. */
 void process_end(struct process *p);
 void process_kill(struct process *p, int sig);
@@ -64,6 +66,7 @@ void processes_forget(void);
 /* What is there now is what is to be there at the end. */
 void process_take_balance(struct process *p);
 void expect_balance(struct process *p); /* soon */
+bool process_is_balanced(struct process *p, bool prints);
 
 /* ---- what a process does */
 
