@@ -10,6 +10,8 @@ WORKLOAD ?= all
 CALLS ?= 0
 SEED ?=
 FRAMES ?= 1000000
+FUZZ_SECONDS ?= 60
+FUZZ ?=
 BENCH ?=
 CONTEST ?=
 RESULTS ?=
@@ -18,7 +20,7 @@ layouts := lp64 packed4
 # For the layouts that need it; without one their tests with stubs are skipped, and say so.
 fetch_mig = ./scripts/fetch-lp64-mig || true
 
-.PHONY: all help setup demo check bench bench-docs graph-docs sanitize stress soak fuzz hostile kill failing models install format format-check clean
+.PHONY: all help setup demo check bench bench-docs graph-docs sanitize stress soak fuzz fuzz-corpus hostile kill failing models install format format-check clean
 
 all: setup-build
 	@ninja -C "$$(./scripts/configure release $(MIG_ABI))"
@@ -34,7 +36,7 @@ help:
 	@echo "make sanitize                    every test under ASan+UBSan, then under TSan, in both layouts"
 	@echo "make stress [SECONDS=600] [SEED=] many threads, ports, deaths; rights and memory must balance"
 	@echo "make soak [SECONDS=600] [SEED=]  twenty processes that do everything and are killed, the broker too; all must balance"
-	@echo "make fuzz [SECONDS=600] [SEED=]  malformed messages under ASan+UBSan; rights must balance"
+	@echo "make fuzz [FUZZ_SECONDS=60] [FUZZ=names] each fuzzer of tests/fuzz so long, under ASan+UBSan; make fuzz-corpus keeps what it found"
 	@echo "make models                      search the models of the link protocols for larger numbers than make check does"
 	@echo "make kill [POINTS=10000] [WORKLOAD=all] [SEED=] processes killed at so many points of each workload; all must balance"
 	@echo "make failing [CALLS=0] [WORKLOAD=all] [SEED=] each call of the host's fails in turn, or so many of them; all must balance"
@@ -44,7 +46,7 @@ help:
 	@echo "make clean                       remove the builds (the fetched MIG stays)"
 	@echo "MIG_ABI=lp64|packed4 chooses the message layout where one build is made; auto: what the installed MIG emits"
 
-.PHONY: setup setup-build setup-test setup-install setup-bench
+.PHONY: setup setup-build setup-test setup-fuzz setup-install setup-bench
 setup-build:
 	@./scripts/setup build
 	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
@@ -56,6 +58,9 @@ setup-install:
 	@[ "$(MIG_ABI)" != lp64 ] || $(fetch_mig)
 setup-test:
 	@./scripts/setup test
+	@$(fetch_mig)
+setup-fuzz:
+	@./scripts/setup test fuzz
 	@$(fetch_mig)
 setup: setup-test setup-install
 
@@ -86,8 +91,11 @@ stress: setup-test
 soak: setup-test
 	@./scripts/soak "$(MIG_ABI)" "$(SECONDS)" $(SEED)
 
-fuzz: setup-test
-	@./scripts/campaign asan fuzz/fuzz-message "$(MIG_ABI)" "$(SECONDS)" $(SEED)
+fuzz: setup-fuzz
+	@./scripts/fuzz "$(FUZZ_SECONDS)" $(FUZZ)
+
+fuzz-corpus: setup-fuzz
+	@./scripts/fuzz merge $(FUZZ)
 
 models: setup-test
 	@./tests/model/check tests/model/wake.pml clean -DFRAMES=3 -DROOM=2 -DDEATHS
