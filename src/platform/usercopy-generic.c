@@ -35,6 +35,11 @@ bool user_read(void *to, const void *user, size_t n)
 	return n == 0 || (user_range_is_sane(user, n) && user_copy(process_vm_readv, to, (uintptr_t)user, n));
 }
 
+bool user_read_far(void *to, const void *user, size_t n)
+{
+	return user_read(to, user, n);
+}
+
 bool user_write(void *user, const void *from, size_t n)
 {
 	return n == 0 || (user_range_is_sane(user, n) &&

@@ -13,16 +13,17 @@
 
 #include "platform/usercopy-range.h"
 
-/* usercopy_bytes(to, from, n, rep_from) and usercopy_touch(byte) return true; or false, by way of usercopy_fault, if
- * an instruction between usercopy_begin and usercopy_end faults. So everything in between uses no stack, calls
+/* usercopy_bytes(to, from, n, rep_from), usercopy_lines(to, from, n) and usercopy_touch(byte) return true; or false, by way
+ * of usercopy_fault, if an instruction between usercopy_begin and usercopy_end faults. So everything in between uses no stack, calls
  * nothing, and keeps nothing that would have to be restored.
  * Up to 64 bytes all is loaded before anything is stored, with loads that overlap in the middle. Longer ones go in
  * steps of 64 bytes, and the last 64 bytes overlap the step before. From rep_from bytes on the CPU's own string copy
- * is faster. */
+ * is faster. usercopy_lines() copies whole lines of 64 bytes, at least one, past the cache (farcopy.h). */
 __asm__("	.pushsection .text\n"
-	"	.hidden usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
-	"	.globl usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_touch\n"
+	"	.hidden usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_lines, usercopy_touch\n"
+	"	.globl usercopy_begin, usercopy_end, usercopy_fault, usercopy_bytes, usercopy_lines, usercopy_touch\n"
 	"	.type usercopy_bytes, @function\n"
+	"	.type usercopy_lines, @function\n"
 	"	.type usercopy_touch, @function\n"
 	"	.p2align 6\n"
 	"usercopy_begin:\n"
@@ -109,6 +110,27 @@ __asm__("	.pushsection .text\n"
 	"	ret\n"
 	"	.cfi_endproc\n"
 	"	.size usercopy_bytes, . - usercopy_bytes\n"
+	"usercopy_lines:\n"
+	"	.cfi_startproc\n"
+	"	endbr64\n"
+	"	movl	$1, %eax\n"
+	"	addq	%rdi, %rdx\n"
+	".Lusercopy_line:\n"
+	"	movdqu	(%rsi), %xmm0\n"
+	"	movdqu	16(%rsi), %xmm1\n"
+	"	movdqu	32(%rsi), %xmm2\n"
+	"	movdqu	48(%rsi), %xmm3\n"
+	"	movntdq	%xmm0, (%rdi)\n"
+	"	movntdq	%xmm1, 16(%rdi)\n"
+	"	movntdq	%xmm2, 32(%rdi)\n"
+	"	movntdq	%xmm3, 48(%rdi)\n"
+	"	addq	$64, %rsi\n"
+	"	addq	$64, %rdi\n"
+	"	cmpq	%rdx, %rdi\n"
+	"	jb	.Lusercopy_line\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	"	.size usercopy_lines, . - usercopy_lines\n"
 	"usercopy_touch:\n"
 	"	.cfi_startproc\n"
 	"	endbr64\n"
@@ -125,6 +147,7 @@ __asm__("	.pushsection .text\n"
 
 extern const char usercopy_begin[], usercopy_end[], usercopy_fault[];
 extern bool usercopy_bytes(void *to, const void *from, size_t n, size_t rep_from);
+extern bool usercopy_lines(void *to, const void *from, size_t n); /* to: at the start of a line */
 extern bool usercopy_touch(void *byte);
 
 /* Cycles between two looks at whose handler is installed: a few microseconds, so that looking costs little even a program
@@ -150,6 +173,22 @@ static pthread_mutex_t usercopy_installing = PTHREAD_MUTEX_INITIALIZER;
 bool user_read(void *to, const void *user, size_t n)
 {
 	return n == 0 || (user_range_is_sane(user, n) && usercopy_bytes(to, user, n, usercopy_rep_from));
+}
+
+bool user_read_far(void *to, const void *user, size_t n)
+{
+	enum { LINE = 64 };
+	size_t before = -(uintptr_t)to % LINE, lines;
+	bool ok;
+
+	if (n < before + LINE)
+		return user_read(to, user, n);
+	lines = (n - before) & ~(size_t)(LINE - 1);
+	ok = user_read(to, user, before) && user_range_is_sane(user, n) &&
+	     usercopy_lines((char *)to + before, (const char *)user + before, lines);
+	__builtin_ia32_sfence(); /* streaming stores have no order of their own */
+	before += lines;
+	return ok && user_read((char *)to + before, (const char *)user + before, n - before);
 }
 
 bool user_write(void *user, const void *from, size_t n)

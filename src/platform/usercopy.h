@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Usercopy: the only door to memory that a caller's pointer names. A bad pointer is a result, not a crash.
  *
- * user_read() and user_write() copy n bytes from and to the user's memory and return false if any byte of it is not
+ * user_read(), user_read_far() and user_write() copy n bytes from and to the user's memory and return false if any byte of it is not
  * there or not permitted, if it wraps around the end of the address space, or if it is null (for n > 0). What was
  * copied before is unspecified. n == 0 is true and touches nothing. The kernel's own end must be good memory: that is
  * our invariant. Nothing else in the library dereferences a user's pointer, but for results of a few bytes that are
@@ -31,6 +31,7 @@
 #include <stddef.h>
 
 bool user_read(void *to, const void *user, size_t n);
+bool user_read_far(void *to, const void *user, size_t n); /* for somebody on another CPU: as far_copy() */
 bool user_write(void *user, const void *from, size_t n);
 
 /* True if the byte at user can be written now: reads it and writes it back, on x86-64 in one atomic step, so that

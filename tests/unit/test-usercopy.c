@@ -61,6 +61,25 @@ static void copies_exactly_every_length(void **state)
 	}
 }
 
+/* The same past the cache, wherever in a line it begins. */
+static void copies_far_exactly_every_length(void **state)
+{
+	enum { MOST = 600, PAD = 128 };
+	static unsigned char from[MOST + PAD], to[MOST + PAD], expected[MOST + PAD];
+
+	(void)state;
+	fill(from, sizeof(from), 1);
+	for (size_t n = 0; n <= MOST; n++) {
+		size_t a = n % 7, b = n % 67;
+
+		fill(to, sizeof(to), 2);
+		memcpy(expected, to, sizeof(to));
+		memcpy(expected + b, from + a, n);
+		assert_true(user_read_far(to + b, from + a, n));
+		assert_memory_equal(to, expected, sizeof(to));
+	}
+}
+
 static void copies_large_blocks(void **state)
 {
 	size_t n = 5 * 1024 * 1024 + 3;
@@ -85,6 +104,9 @@ static void reads_up_to_the_edge_and_not_beyond(void **state)
 		assert_false(user_read(buffer, end - n + 1, n));
 		assert_true(user_read(buffer, island, n));
 		assert_false(user_read(buffer, island - 1, n));
+		assert_true(user_read_far(buffer, end - n, n));
+		assert_false(user_read_far(buffer, end - n + 1, n));
+		assert_false(user_read_far(buffer, island - 1, n));
 	}
 	island_free(island);
 }
@@ -123,6 +145,7 @@ static void wild_pointers_are_false(void **state)
 	for (size_t i = 0; i < sizeof(wild) / sizeof(*wild); i++)
 		for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
 			assert_false(user_read(buffer, (void *)wild[i], sizes[j]));
+			assert_false(user_read_far(buffer, (void *)wild[i], sizes[j]));
 			assert_false(user_write((void *)wild[i], buffer, sizes[j]));
 			assert_false(user_writable((void *)wild[i], sizes[j]));
 		}
@@ -406,6 +429,7 @@ int main(void)
 	};
 	const struct CMUnitTest tests[] = {
 		GUARDED_TEST(copies_exactly_every_length, NULL, NULL),
+		GUARDED_TEST(copies_far_exactly_every_length, NULL, NULL),
 		GUARDED_TEST(copies_large_blocks, NULL, NULL),
 		GUARDED_TEST(reads_up_to_the_edge_and_not_beyond, NULL, NULL),
 		GUARDED_TEST(writes_up_to_the_edge_and_not_beyond, NULL, NULL),
