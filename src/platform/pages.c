@@ -12,6 +12,12 @@
  * page costs many times as much as filling it. */
 enum { PAGES_HUGE = 2 * 1024 * 1024 };
 
+/* Of Linux 5.14: older headers do not know them. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* Where a program's addresses end; elsewhere the host's ENOMEM has to do. */
 #ifdef __x86_64__
 #define PAGES_END (((uintptr_t)1 << 47) - 4096)
@@ -107,27 +113,36 @@ void *pages_map_at(void *address, size_t bytes)
 /* One call for many pages; NOT_KNOWN by a host that is older than it. */
 enum populated { POPULATED, NOT_POPULATED, NOT_KNOWN };
 
-static enum populated pages_populate(void *address, size_t bytes)
+static enum populated pages_populate(void *address, size_t bytes, int how)
 {
-#ifdef MADV_POPULATE_WRITE
-	if (madvise(address, bytes, MADV_POPULATE_WRITE) == 0)
+	if (madvise(address, bytes, how) == 0)
 		return POPULATED;
 	return errno == EINVAL ? NOT_KNOWN : NOT_POPULATED;
-#else
-	(void)address, (void)bytes;
-	return NOT_KNOWN;
-#endif
 }
 
 bool pages_are_writable(void *address, size_t bytes)
 {
 	enum { FEW = 16 };
-	enum populated populated = bytes > FEW * page_size() ? pages_populate(address, bytes) : NOT_KNOWN;
+	enum populated populated =
+		bytes > FEW * page_size() ? pages_populate(address, bytes, MADV_POPULATE_WRITE) : NOT_KNOWN;
 
 	if (populated != NOT_KNOWN)
 		return populated == POPULATED;
 	for (size_t i = 0; i < bytes; i += page_size())
 		if (!user_writable((char *)address + i, 1))
+			return false;
+	return true;
+}
+
+bool pages_are_readable(const void *address, size_t bytes)
+{
+	enum populated populated = pages_populate((void *)address, bytes, MADV_POPULATE_READ);
+	char byte;
+
+	if (populated != NOT_KNOWN)
+		return populated == POPULATED;
+	for (size_t i = 0; i < bytes; i += page_size())
+		if (!user_read(&byte, (const char *)address + i, 1))
 			return false;
 	return true;
 }

@@ -39,6 +39,8 @@ void *pages_map_filled(size_t bytes);
 void *pages_map_at(void *address, size_t bytes);
 /* Whether all of them can be written, which makes those that are not there. */
 bool pages_are_writable(void *address, size_t bytes);
+/* The same of reading. */
+bool pages_are_readable(const void *address, size_t bytes);
 void pages_unmap(void *address, size_t bytes);
 
 #endif
