@@ -385,17 +385,19 @@ static double move(void *client, uint64_t n)
 static double copy(void *client, uint64_t n)
 {
 	struct port_client *c = client;
+	double start = now(), uncounted;
 	char *memory = memory_new(c->amount, 0);
-	double uncounted = 0, start;
 
+	uncounted = now() - start;
 	for (; n; n--) {
 		start = now();
 		memset(memory, (unsigned char)c->number++, c->amount);
 		uncounted += now() - start;
 		region_call(c, memory, false);
 	}
+	start = now();
 	memory_free(memory, c->amount);
-	return uncounted;
+	return uncounted + now() - start;
 }
 
 /* ---- many rights ---- */
