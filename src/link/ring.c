@@ -166,14 +166,19 @@ static uint32_t ring_padding(struct ring *ring, uint32_t size)
 	return 0;
 }
 
-bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size)
+static uint32_t ring_frame_size(uint32_t head_size, uint32_t rest_size)
+{
+	return head_size + ((rest_size + 7) & ~7u);
+}
+
+void *ring_begin_put(struct ring *ring, const void *head, uint32_t head_size, uint32_t rest_size)
 {
 	unsigned char *data = ring_data(ring->own), *at;
-	uint32_t size = head_size + ((rest_size + 7) & ~7u), padding = ring_padding(ring, size);
+	uint32_t size = ring_frame_size(head_size, rest_size), padding = ring_padding(ring, size);
 
 	assert(head_size % 8 == 0 && head_size >= sizeof(struct frame) && size <= RING_FRAME_MAX);
 	if (!ring_has_room(ring, padding + size) && !ring_wait_for_room(ring, padding + size))
-		return false;
+		return NULL;
 	if (padding) {
 		struct frame pad = { .size = padding, .type = FRAME_PAD };
 
@@ -182,13 +187,32 @@ bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, con
 	}
 	at = data + ring->tail % RING_SIZE;
 	memcpy(at, head, head_size); /* P1 */
-	if (rest_size >= RING_FAR && ring_taker_cpu(ring) != cpu_current())
-		far_copy(at + head_size, rest, rest_size);
-	else if (rest_size)
-		memcpy(at + head_size, rest, rest_size);
-	ring->tail += size;
+	return at + head_size;
+}
+
+void ring_end_put(struct ring *ring, uint32_t head_size, uint32_t rest_size)
+{
+	ring->tail += ring_frame_size(head_size, rest_size);
 	atomic_store_explicit(&ring->own->cpu, cpu_current(), memory_order_relaxed);
 	atomic_store_explicit(&ring->own->tail, ring->tail, memory_order_release); /* P2 */
+}
+
+bool ring_is_far(const struct ring *ring, uint32_t size)
+{
+	return size >= RING_FAR && ring_taker_cpu(ring) != cpu_current();
+}
+
+bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size)
+{
+	void *at = ring_begin_put(ring, head, head_size, rest_size);
+
+	if (!at)
+		return false;
+	if (ring_is_far(ring, rest_size))
+		far_copy(at, rest, rest_size);
+	else if (rest_size)
+		memcpy(at, rest, rest_size);
+	ring_end_put(ring, head_size, rest_size);
 	return true;
 }
 

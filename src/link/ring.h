@@ -92,6 +92,12 @@ void ring_deinit(struct ring *ring);
 bool ring_put(struct ring *ring, const void *frame, uint32_t size);
 /* The same of a frame in two parts, of which the first has a size that is a multiple of 8; the second is padded to that. */
 bool ring_put_parts(struct ring *ring, const void *head, uint32_t head_size, const void *rest, uint32_t rest_size);
+/* The same in two steps, for a second part that takes its time: where it belongs, or NULL: no room; then the other end sees the
+ * frame. Nobody else puts in between. */
+void *ring_begin_put(struct ring *ring, const void *head, uint32_t head_size, uint32_t rest_size);
+void ring_end_put(struct ring *ring, uint32_t head_size, uint32_t rest_size);
+/* So many bytes are better written past the cache, because the other end runs on another CPU. */
+bool ring_is_far(const struct ring *ring, uint32_t size);
 /* What waits for something else than room has to look, too, or room that it does not need stays new. */
 void ring_look_for_room(struct ring *ring);
 /* As long as somebody watches, nobody needs to be told of room. Who stops watching puts what is left, or sets is_full so. */
@@ -112,6 +118,7 @@ static inline bool ring_has_new_room(const struct ring *ring)
 	return ring->other && atomic_load_explicit(&ring->other->head, memory_order_relaxed) !=
 				      atomic_load_explicit(&ring->seen_head, memory_order_relaxed);
 }
+
 /* Whether the other end has to be woken for a frame: not at all, because it need not act on it until it looks; if it sleeps;
  * or even if nobody there attends, be it soon, with what is sent next or in a tick (poller.h), or at once. */
 enum urgency { URGENCY_NONE, URGENCY_NORMAL, URGENCY_SOON, URGENCY_HIGH };
