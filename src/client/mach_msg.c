@@ -52,6 +52,8 @@ static mach_msg_return_t send_attempt(struct thread *thread, mach_msg_header_t *
 		traffic_note_sent(&thread->traffic, bytes);
 		return r;
 	}
+	if (r == MACH_SEND_INVALID_MEMORY)
+		return r; /* it is gone, as if copyin had found out */
 	return copyout_back(thread->task, m, msg, r);
 }
 

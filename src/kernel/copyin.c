@@ -10,6 +10,7 @@
 #include "kernel/name.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
+#include "kernel/remote.h"
 #include "kernel/right.h"
 #include "kernel/space.h"
 #include "platform/usercopy.h"
@@ -240,16 +241,30 @@ static mach_msg_return_t copyin_inline_rights_locked(struct space *space, struct
 	return copyin_rights_locked(space, m, item, &source, (uint32_t)d->number, d->type);
 }
 
+/* What is copied into memory only to be copied into a ring is better copied once. */
+static bool memory_may_stay(const struct message *m, const struct descriptor *d)
+{
+	return d->length >= remote.unfilled_from && !d->deallocates && right_is_valid(&m->dest) &&
+	       port_is_proxy(m->dest.port);
+}
+
 /* Bytes out of line, for which the space's lock is dropped: they are the user's until they have been taken. */
 static mach_msg_return_t copyin_memory_locked(struct space *space, struct message *m, const struct descriptor *d,
 					      struct item *item)
 {
+	const void *user = image_read_address(m->image, d->data);
 	mach_msg_return_t r;
 
 	item->kind = ITEM_MEMORY;
 	item->offset = d->data;
 	lock_drop(&space->lock);
-	r = memory_take(&item->memory, image_read_address(m->image, d->data), d->length, d->deallocates);
+	if (!MACH_MSG_TYPE_PORT_ANY(d->type) && memory_may_stay(m, d)) {
+		r = memory_take_unfilled(&item->memory, user, d->length);
+		item->source = r ? NULL : user;
+		m->is_unfilled |= !r;
+	} else {
+		r = memory_take(&item->memory, user, d->length, d->deallocates);
+	}
 	lock_take(&space->lock);
 	return r;
 }

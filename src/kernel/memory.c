@@ -328,7 +328,7 @@ static bool range_of(uintptr_t address, size_t size, uintptr_t *start, uintptr_t
 
 /* Fresh pages become a region, owned or in flight. What the registry still knew of their range is gone, since the host
  * gave it to us again: the program unmapped it by itself. False: no memory; the pages are still the caller's. */
-static bool region_add(uintptr_t start, size_t bytes, const void *owner)
+static bool region_add(uintptr_t start, size_t bytes, const void *owner, bool may_be_spare)
 {
 	struct region *r = region_new(start, bytes), *stale = NULL;
 	bool linked;
@@ -343,7 +343,7 @@ static bool region_add(uintptr_t start, size_t bytes, const void *owner)
 	}
 	if (linked && owner)
 		region_own_locked(r, owner);
-	r->may_be_spare = !owner;
+	r->may_be_spare = may_be_spare;
 	lock_drop(&registry.lock);
 
 	regions_free(stale);
@@ -392,7 +392,7 @@ kern_return_t memory_allocate(const void *owner, vm_address_t *address, vm_size_
 	kr = pages_obtain(&at, bytes, anywhere);
 	if (kr)
 		return kr;
-	if (!region_add(at, bytes, owner)) {
+	if (!region_add(at, bytes, owner, false)) {
 		pages_unmap((void *)at, bytes);
 		return KERN_RESOURCE_SHORTAGE;
 	}
@@ -532,14 +532,18 @@ static bool memory_from_spare(struct memory *m, size_t size)
 	return true;
 }
 
-static bool memory_from_host(struct memory *m, size_t size)
+enum memory_use { MEMORY_FILLED, MEMORY_UNFILLED };
+
+static bool memory_from_host(struct memory *m, size_t size, enum memory_use use)
 {
 	size_t bytes = page_round(size);
-	void *p = bytes ? pages_map_filled(bytes) : NULL;
+	void *p = NULL;
 
+	if (bytes)
+		p = use == MEMORY_FILLED ? pages_map_filled(bytes) : pages_map(bytes);
 	if (!p)
 		return false;
-	if (!region_add((uintptr_t)p, bytes, NULL)) {
+	if (!region_add((uintptr_t)p, bytes, NULL, use == MEMORY_FILLED)) {
 		pages_unmap(p, bytes);
 		return false;
 	}
@@ -554,16 +558,21 @@ struct memory memory_to_fill(size_t size)
 	if (memory_from_spare(&m, size))
 		memset((char *)m.address + size, 0, page_round(size) - size);
 	else
-		(void)memory_from_host(&m, size);
+		(void)memory_from_host(&m, size, MEMORY_FILLED);
 	return m;
+}
+
+/* A size that lies shows at the end, before it costs anything. */
+static bool ends_are_readable(const void *user, size_t size)
+{
+	char byte;
+
+	return user_read(&byte, user, 1) && user_read(&byte, (const char *)user + size - 1, 1);
 }
 
 static mach_msg_return_t memory_copy(struct memory *m, const void *user, size_t size)
 {
-	char byte;
-
-	/* A size that lies shows at the end, before it costs anything. */
-	if (!user_read(&byte, user, 1) || !user_read(&byte, (const char *)user + size - 1, 1))
+	if (!ends_are_readable(user, size))
 		return MACH_SEND_INVALID_MEMORY;
 	*m = memory_to_fill(size);
 	if (!m->address)
@@ -616,6 +625,52 @@ mach_msg_return_t memory_take(struct memory *m, const void *user, size_t size, b
 	return mr;
 }
 
+static bool range_is_in_flight(uintptr_t start, uintptr_t end)
+{
+	bool is_in_flight;
+
+	lock_take(&registry.lock);
+	is_in_flight = regions_are_in_flight_locked(start, end);
+	lock_drop(&registry.lock);
+	return is_in_flight;
+}
+
+/* Mostly it is never written, so neither does it come from spare pages nor become one of them. */
+mach_msg_return_t memory_take_unfilled(struct memory *m, const void *user, size_t size)
+{
+	uintptr_t start, end;
+
+	*m = (struct memory){ 0 };
+	lock_assert_none_held();
+	if (!range_of((uintptr_t)user, size, &start, &end) || range_is_in_flight(start, end) ||
+	    !ends_are_readable(user, size) || !pages_are_readable((const void *)start, end - start))
+		return MACH_SEND_INVALID_MEMORY;
+	if (!memory_from_host(m, size, MEMORY_UNFILLED))
+		return MACH_SEND_NO_BUFFER;
+	if (!ranges_overlap((uintptr_t)user, size, (uintptr_t)m->address, page_round(size)))
+		return MACH_MSG_SUCCESS;
+	memory_drop(m);
+	return MACH_SEND_INVALID_MEMORY;
+}
+
+bool memory_read(void *to, const void *user, size_t size)
+{
+	size_t n;
+
+	if (user_read(to, user, size))
+		return true;
+	for (size_t done = 0; done < size; done += n) {
+		const char *from = (const char *)user + done;
+
+		n = page_size() - (uintptr_t)from % page_size();
+		if (n > size - done)
+			n = size - done;
+		if (!user_read((char *)to + done, from, n))
+			memset((char *)to + done, 0, n);
+	}
+	return false;
+}
+
 struct memory memory_new(size_t size)
 {
 	struct memory m = { 0 };
@@ -623,7 +678,7 @@ struct memory memory_new(size_t size)
 	if (memory_from_spare(&m, size))
 		memset(m.address, 0, page_round(size));
 	else
-		(void)memory_from_host(&m, size);
+		(void)memory_from_host(&m, size, MEMORY_FILLED);
 	return m;
 }
 

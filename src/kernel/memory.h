@@ -21,7 +21,8 @@
  *           memory_take with deallocate │   │ memory_give
  *                                       ▼   │
  *      memory_take by copy ──────────► IN FLIGHT ── memory_drop ───────────────────────► SPARE or gone
- *      memory_new, memory_to_fill, from new pages or SPARE ones
+ *      memory_new, memory_to_fill, from new pages or SPARE ones;
+ *      memory_take_unfilled, from new pages
  *
  * Locks: the registry of regions has one lock, rank MEMORY, inside memory.c. No user memory is touched and no page
  * table changed while it is held, and nothing here calls out. A struct memory is guarded by who owns the message it is
@@ -71,6 +72,12 @@ kern_return_t memory_deallocate(vm_address_t address, vm_size_t size);
  * Errors: *m is zeroed and nothing has changed.
  *   MACH_SEND_INVALID_MEMORY  cannot be read, or is in flight     MACH_SEND_NO_BUFFER  no memory */
 mach_msg_return_t memory_take(struct memory *m, const void *user, size_t size, bool deallocate);
+
+/* The same without deallocate, but the bytes stay the caller's for now: *m is zero, and memory_read() may fill it. That they can be read is checked, and sees to it that they are there. */
+mach_msg_return_t memory_take_unfilled(struct memory *m, const void *user, size_t size);
+
+/* Copies a caller's bytes. False: there were pages that cannot be read, and for them there are zeroes. With no lock held. */
+bool memory_read(void *to, const void *user, size_t size);
 
 /* Zero bytes in flight, for what the kernel writes itself. address NULL: no memory, or size 0. */
 struct memory memory_new(size_t size);

@@ -84,7 +84,7 @@ static void message_init(struct message *m, uint32_t size)
 	m->items_capacity = MESSAGE_INLINE_ITEMS;
 	m->items = m->inline_items;
 	m->is_circular = m->is_complex = m->has_payload = false;
-	m->is_relayed = m->is_request = false;
+	m->is_relayed = m->is_request = m->is_unfilled = false;
 	count_add(messages, 1);
 }
 
@@ -242,6 +242,22 @@ bool item_alloc_ports(struct item *item, uint32_t n)
 struct port **item_ports(struct item *item)
 {
 	return item->n_rights == 1 ? &item->port : item->ports;
+}
+
+bool message_fill(struct message *m)
+{
+	bool is_whole = true;
+
+	for (uint32_t i = 0; i < m->n_items; i++) {
+		struct item *item = &m->items[i];
+
+		if (item->kind != ITEM_MEMORY || !item->source)
+			continue;
+		is_whole &= memory_read(item->memory.address, item->source, item->memory.size);
+		item->source = NULL;
+	}
+	m->is_unfilled = false;
+	return is_whole;
 }
 
 static void item_clear(struct item *item)

@@ -38,6 +38,7 @@ struct item {
 	union {
 		struct port *port;   /* n_rights == 1 */
 		struct port **ports; /* malloc'ed otherwise */
+		const void *source;  /* ITEM_MEMORY: not NULL: where the sender still has the bytes */
 	};
 	struct memory memory;
 };
@@ -76,6 +77,7 @@ struct message {
 	bool is_circular; /* carries a receive right that could never be received */
 	bool is_complex;  /* carries rights or out-of-line memory, be it none of them */
 	bool is_relayed;  /* by way of a node where its port had been: it does not wait in port.held */
+	bool is_unfilled; /* some memory has a source: the message leaves the sender's call only after message_fill() */
 	bool is_request;  /* none of a program: a notification that was asked for where the port was before */
 
 	/* written when it is received */
@@ -122,6 +124,9 @@ static inline uint64_t message_bytes(const struct message *m)
 		bytes += m->items[i].memory.size;
 	return bytes;
 }
+
+/* Copies what the sender still has. False: something cannot be read any more, and is zero in the message. No lock is held. */
+bool message_fill(struct message *m);
 
 /* A further item, zeroed; NULL: no memory. */
 struct item *message_add_item(struct message *m);

@@ -25,7 +25,8 @@ struct export;
 struct message;
 
 struct remote_ops {
-	/* Sends a message whose destination is, or was a moment ago, a proxy. Takes it. */
+	/* Sends a message whose destination is, or was a moment ago, a proxy. Takes it. If it is unfilled the sender is in the
+	 * call, and when this returns his memory is his again. */
 	void (*transmit)(struct message *m);
 	/* A port with exports has died. */
 	void (*port_died)(struct port *p);
@@ -57,8 +58,9 @@ struct remote_ops {
 };
 
 extern struct remote {
-	struct remote_ops ops;	  /* set once, before is_linked */
-	atomic_bool is_linked;	  /* there are, or were, links */
+	struct remote_ops ops; /* set once, before is_linked */
+	size_t unfilled_from;  /* likewise: from so many bytes on transmit() takes memory that is still the sender's */
+	atomic_bool is_linked; /* there are, or were, links */
 	atomic_bool is_unsettled; /* something has been noted and not yet told */
 } remote;
 

@@ -206,6 +206,24 @@ static void send_and_drop(struct port *p, struct message *m)
 	after_run(&after);
 }
 
+/* An unfilled message stays so only if it leaves by a link in this call. */
+static bool send_has_to_fill_locked(const struct port *p, const struct message *m)
+{
+	return __builtin_expect(m->is_unfilled, 0) && (!port_is_proxy(p) || p->held || !send_has_room_locked(p, m));
+}
+
+/* Drops the lock and takes it again. False: what the sender had cannot be read any more; the message is gone, the lock dropped. */
+static bool send_fill_locked(struct port *p, struct message *m)
+{
+	lock_drop(&p->lock);
+	if (!message_fill(m)) {
+		message_destroy(m);
+		return false;
+	}
+	lock_take(&p->lock);
+	return true;
+}
+
 mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option_t option,
 		       const struct deadline *deadline, mach_port_name_t notify)
 {
@@ -217,6 +235,8 @@ mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option
 	if (send_is_elsewhere(p, m))
 		return MACH_MSG_SUCCESS;
 	lock_take(&p->lock);
+	if (send_has_to_fill_locked(p, m) && !send_fill_locked(p, m))
+		return MACH_SEND_INVALID_MEMORY;
 	if (__builtin_expect((send_has_room_locked(p, m) || (!deadline && send_finds_room_locked(p, m))) &&
 				     !port_is_dead(p),
 			     1)) {

@@ -18,6 +18,7 @@ struct thread;
  * @deadline; NULL: does not block. With MACH_SEND_NOTIFY in @option a message that found no room is queued all the same,
  * and the receive right named @notify hears when it is accepted.
  *   MACH_MSG_SUCCESS, MACH_SEND_WILL_NOTIFY     @m is taken (a dead port destroys it: that is success, too)
+ *   MACH_SEND_INVALID_MEMORY                    what was still the sender's cannot be read any more; @m is destroyed
  *   MACH_SEND_TIMED_OUT, _INTERRUPTED, _INVALID_NOTIFY, _NOTIFY_IN_PROGRESS, _NO_NOTIFY     @m is the caller's */
 mach_msg_return_t send(struct thread *thread, struct message *m, mach_msg_option_t option,
 		       const struct deadline *deadline, mach_port_name_t notify);

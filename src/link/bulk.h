@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "kernel/memory.h"
+#include "link/ring.h"
 #include "platform/list.h"
 
 struct link;
@@ -18,7 +19,11 @@ struct link;
  * waits if there is no memory, though not for ever: then the link ends. */
 enum { CONTENT_PATIENCE_MS = 1000 };
 
-enum { BULK_FROM = 4096 + 1 }; /* bytes */
+enum {
+	BULK_FROM = 4096 + 1, /* bytes */
+	BULK_LENT_FROM =
+		RING_SIZE, /* what is sent straight out of the memory of a program that keeps it: link_send_lent() */
+};
 
 static inline bool bulk_is_large(size_t size)
 {

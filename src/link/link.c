@@ -16,6 +16,7 @@
 #include "kernel/charge.h"
 #include "kernel/notify.h"
 #include "kernel/port.h"
+#include "kernel/thread.h"
 #include "link/broker.h"
 #include "link/export.h"
 #include "link/frame.h"
@@ -28,6 +29,7 @@
 #include "platform/cpu.h"
 #include "platform/deadline.h"
 #include "platform/probe.h"
+#include "platform/usercopy.h"
 
 /* A frame that found no room in the ring, or whose descriptors found none in the socket. */
 struct late_frame {
@@ -39,6 +41,11 @@ struct late_frame {
 	struct memory memory; /* not empty: instead of a frame, pieces of this, of that type */
 	enum frame_type pieces;
 	size_t n_sent; /* bytes of it */
+	/* Not NULL: lent. The bytes are not in memory yet but here, still those of a thread that is in a call: in link.lent, and
+	 * only that thread puts pieces and frees this, also when it has been taken out of the backlog. */
+	const char *source;
+	struct thread *lender;
+	struct list lent_link;
 	uint32_t size;
 	_Alignas(8) unsigned char bytes[];
 };
@@ -54,7 +61,7 @@ static void link_close(int *fd)
 
 static void link_free(struct link *link)
 {
-	assert(list_is_empty(&link->backlog) && link->n_fds == 0);
+	assert(list_is_empty(&link->backlog) && list_is_empty(&link->lent) && link->n_fds == 0);
 	bulk_deinit(&link->bulk);
 	bulk_deinit(&link->content);
 	table_deinit(&link->exports);
@@ -87,6 +94,7 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->hot_link);
 	list_init(&link->rest_link);
 	list_init(&link->backlog);
+	list_init(&link->lent);
 	list_init(&link->late_link);
 	bulk_init(&link->bulk, 0);
 	bulk_init(&link->content, CONTENT_PATIENCE_MS);
@@ -336,6 +344,7 @@ static bool late_frame_merge(struct link *link, const struct frame *frame)
 static void late_frame_append(struct link *link, struct late_frame *late)
 {
 	list_init(&late->link);
+	list_init(&late->lent_link);
 	list_append(&link->backlog, &late->link);
 	link->backlog_bytes += late_frame_weight(late);
 	atomic_fetch_add_explicit(&all_backlog_bytes, late_frame_weight(late), memory_order_relaxed);
@@ -364,13 +373,20 @@ static void link_postpone_locked(struct link *link, const struct frame *frame, e
 	link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
 }
 
-static void late_frame_free(struct link *link, struct late_frame *late)
+static void late_frame_remove(struct link *link, struct late_frame *late)
 {
 	list_unlink(&late->link);
 	link->backlog_bytes -= late_frame_weight(late);
 	atomic_fetch_sub_explicit(&all_backlog_bytes, late_frame_weight(late), memory_order_relaxed);
-	memory_drop(&late->memory);
 	atomic_store_explicit(&link->has_backlog, !list_is_empty(&link->backlog), memory_order_relaxed);
+}
+
+static void late_frame_free(struct link *link, struct late_frame *late)
+{
+	if (list_is_linked(&late->link))
+		late_frame_remove(link, late);
+	list_unlink(&late->lent_link);
+	memory_drop(&late->memory);
 	free(late->more_fds);
 	free(late);
 }
@@ -383,23 +399,30 @@ static bool link_put_locked(struct link *link, const void *frame, uint32_t size,
 
 enum { PIECE_MAX = RING_FRAME_MAX - sizeof(struct frame_data) };
 
-/* False: the ring is full. */
+/* What comes before the next piece. */
+static struct frame_data late_frame_piece(const struct late_frame *late)
+{
+	size_t left = late->memory.size - late->n_sent, n = left < PIECE_MAX ? left : PIECE_MAX;
+
+	return (struct frame_data){
+		.header = { (uint32_t)(sizeof(struct frame_data) + ((n + 7) & ~(size_t)7)), (uint16_t)late->pieces, 0 },
+		.total = late->n_sent ? 0 : late->memory.size,
+		.size = n,
+	};
+}
+
+/* False: the ring is full, or it is somebody else who puts it. */
 static bool link_put_pieces_locked(struct link *link, struct late_frame *late)
 {
-	while (late->n_sent < late->memory.size) {
-		size_t left = late->memory.size - late->n_sent, n = left < PIECE_MAX ? left : PIECE_MAX;
-		struct frame_data f = {
-			.header = { (uint32_t)(sizeof f + ((n + 7) & ~(size_t)7)), (uint16_t)late->pieces, 0 },
-			.total = late->n_sent ? 0 : late->memory.size,
-			.size = n,
-		};
+	while (!late->source && late->n_sent < late->memory.size) {
+		struct frame_data f = late_frame_piece(late);
 
 		if (!ring_put_parts(&link->ring, &f, sizeof f, (char *)late->memory.address + late->n_sent,
-				    (uint32_t)n))
+				    (uint32_t)f.size))
 			return false;
-		late->n_sent += n;
+		late->n_sent += f.size;
 	}
-	return true;
+	return !late->source;
 }
 
 static bool link_put_late_locked(struct link *link, struct late_frame *late)
@@ -457,7 +480,7 @@ void link_tell_room_locked(struct link *link)
 		(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
 }
 
-void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces)
+void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces, const void *source)
 {
 	struct late_frame *late;
 
@@ -467,9 +490,13 @@ void link_send_memory_locked(struct link *link, struct memory *m, enum frame_typ
 	}
 	link_check_backlog_locked(link);
 	late = certain_alloc(sizeof *late);
-	*late = (struct late_frame){ .memory = *m, .pieces = pieces };
+	*late = (struct late_frame){ .memory = *m, .pieces = pieces, .source = source };
 	*m = (struct memory){ 0 };
 	late_frame_append(link, late);
+	if (source) {
+		late->lender = thread_self();
+		list_append(&link->lent, &late->lent_link);
+	}
 	link_flush_locked(link);
 }
 
@@ -484,22 +511,32 @@ void link_end_watching_locked(struct link *link)
 	link_flush_locked(link);
 }
 
-/* What the peer puts meanwhile has to be taken, or two that send to each other would wait for each other. A peer that takes
- * nothing for a while is left alone: it will say when there is room. */
+/* A peer that takes nothing for a while is left alone: it will say when there is room. */
+enum { PATIENCE = 20000, PATIENCE_MS = 1000 };
+
+static void wait_a_turn(const struct link *link)
+{
+	if (ring_taker_cpu(&link->ring) == cpu_current())
+		sched_yield();
+	cpu_relax();
+}
+
+/* What the peer puts meanwhile has to be taken, or two that send to each other would wait for each other. */
 void link_help(struct link *link)
 {
-	enum { PATIENCE = 20000, PATIENCE_MS = 1000 };
 	struct deadline end = deadline_after_ms(PATIENCE_MS);
-	bool is_behind = true;
+	bool is_behind;
 
 	lock_take(&node.lock);
-	ring_begin_watching(&link->ring);
+	is_behind = link_is_behind_locked(link);
+	if (is_behind)
+		ring_begin_watching(&link->ring);
 	lock_drop(&node.lock);
+	if (!is_behind)
+		return;
 	for (unsigned turns = 0; is_behind && turns < PATIENCE; turns++) {
 		if (!ring_has_new_room(&link->ring)) {
-			if (ring_taker_cpu(&link->ring) == cpu_current())
-				sched_yield();
-			cpu_relax();
+			wait_a_turn(link);
 			continue;
 		}
 		turns = 0;
@@ -511,6 +548,97 @@ void link_help(struct link *link)
 	}
 	lock_take(&node.lock);
 	link->is_stuck = is_behind; /* cleared by what leaves now */
+	link_end_watching_locked(link);
+	lock_drop(&node.lock);
+}
+
+/* ---- memory that is still its sender's ---------------------------------------------------------------------------- */
+
+static struct late_frame *lent_by_locked(struct link *link, const struct thread *lender)
+{
+	list_for_each(late, &link->lent, struct late_frame, lent_link)
+		if (late->lender == lender)
+			return late;
+	return NULL;
+}
+
+static void lent_copy(const struct link *link, void *to, const char *from, size_t n)
+{
+	if (!ring_is_far(&link->ring, (uint32_t)n) || !user_read_far(to, from, n))
+		(void)memory_read(to, from, n);
+}
+
+/* Puts the next piece, and drops the lock for as long as the sender's memory is looked at. Whatever else is put meanwhile waits
+ * behind it. False: it is not its turn, or there is no room. */
+static bool lent_put_locked(struct link *link, struct late_frame *late)
+{
+	struct frame_data f = late_frame_piece(late);
+	void *at;
+
+	if (link->backlog.next != &late->link)
+		return false;
+	at = ring_begin_put(&link->ring, &f, sizeof f, (uint32_t)f.size);
+	if (!at)
+		return false;
+	lock_drop(&node.lock);
+	lent_copy(link, at, late->source + late->n_sent, f.size);
+	lock_take(&node.lock);
+	if (!list_is_linked(&late->link))
+		return true; /* the link is over */
+	ring_end_put(&link->ring, sizeof f, (uint32_t)f.size);
+	late->n_sent += f.size;
+	if (late->n_sent == late->memory.size) {
+		late_frame_free(link, late);
+		link->is_stuck = false;
+	}
+	link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
+	return true;
+}
+
+/* What is left becomes the link's. */
+static void lent_take_locked(struct link *link, struct late_frame *late)
+{
+	lock_drop(&node.lock);
+	(void)memory_read((char *)late->memory.address + late->n_sent, late->source + late->n_sent,
+			  late->memory.size - late->n_sent);
+	lock_take(&node.lock);
+	late->source = NULL;
+	list_unlink(&late->lent_link);
+	if (!list_is_linked(&late->link))
+		late_frame_free(link, late);
+}
+
+/* Until another turn makes sense. */
+static void lent_wait_locked(struct link *link, unsigned *turns)
+{
+	lock_drop(&node.lock);
+	do
+		wait_a_turn(link);
+	while (++*turns % (PATIENCE / 100) && !ring_has_new_room(&link->ring));
+	poller_look(false);
+	lock_take(&node.lock);
+}
+
+void link_send_lent(struct link *link)
+{
+	struct deadline end = deadline_after_ms(PATIENCE_MS);
+	const struct thread *self = thread_self();
+	struct late_frame *late;
+	unsigned turns = 0;
+
+	lock_take(&node.lock);
+	ring_begin_watching(&link->ring);
+	while ((late = lent_by_locked(link, self))) {
+		if (!list_is_linked(&late->link) || link->is_broken)
+			late_frame_free(link, late);
+		else if (link->is_stuck || turns >= PATIENCE || deadline_passed(&end))
+			lent_take_locked(link, late);
+		else if (lent_put_locked(link, late))
+			turns = 0;
+		else
+			lent_wait_locked(link, &turns);
+	}
+	link->is_stuck |= turns >= PATIENCE || deadline_passed(&end);
 	link_end_watching_locked(link);
 	lock_drop(&node.lock);
 }
@@ -529,7 +657,7 @@ static void link_send_elsewhere_locked(struct link *link, struct frame *frame, e
 	while (!(content = memory_to_fill(f.size)).address)
 		nanosleep(&pause, NULL);
 	memcpy(content.address, frame + 1, f.size);
-	link_send_memory_locked(link, &content, FRAME_CONTENT);
+	link_send_memory_locked(link, &content, FRAME_CONTENT, NULL);
 	link_send_locked(link, &f.header, urgency, fds, n_fds);
 }
 
@@ -905,7 +1033,10 @@ static void link_drop_backlog_locked(struct link *link)
 
 		for (unsigned i = late->n_fds_sent; i < late->n_fds; i++)
 			close(fds[i]);
-		late_frame_free(link, late);
+		if (late->source)
+			late_frame_remove(link, late);
+		else
+			late_frame_free(link, late);
 	}
 }
 

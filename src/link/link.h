@@ -59,6 +59,7 @@ struct link {
 
 	struct list backlog; /* struct late_frame: what found no room in the ring, in order */
 	size_t backlog_bytes;
+	struct list lent;	 /* struct late_frame: of which the memory is still its sender's */
 	atomic_bool has_backlog; /* the list is not empty: for a look without the lock */
 	uint32_t urgent_tail;	 /* ring.tail when the socket was last used to wake the peer */
 	struct list late_link;	 /* in node.late */
@@ -105,8 +106,13 @@ bool link_is_expected_locked(uint64_t node_id);
 /* Sends a frame (in private memory, its size set), with descriptors, which it takes. Never blocks and never fails: what
  * finds no room waits in the backlog. On a link that is over it goes nowhere. Wakes the peer as needed. */
 void link_send_locked(struct link *link, struct frame *frame, enum urgency urgency, const int *fds, unsigned n_fds);
-/* Sends memory in pieces before the frames that come after it, each in a frame of that type; takes it. */
-void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces);
+/* Sends memory in pieces before the frames that come after it, each in a frame of that type; takes it. If @source is not NULL its
+ * bytes are still there, a program's: the caller calls link_send_lent() as soon as he holds no lock and has a reference to the link,
+ * and may be told of no failure any more. What the program has unmapped since it was looked at is zero. */
+void link_send_memory_locked(struct link *link, struct memory *m, enum frame_type pieces, const void *source);
+/* Copies what the calling thread has lent, piece by piece straight into the ring while the peer takes them out; what the peer does
+ * not take soon, aside. So one copy less, and the two that are left are made at the same time, by both ends. */
+void link_send_lent(struct link *link);
 /* More waits for room than a ring holds: the caller, who holds no lock, helps to send it for as long as that goes on. */
 bool link_is_behind_locked(const struct link *link);
 void link_help(struct link *link);

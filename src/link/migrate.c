@@ -1035,13 +1035,18 @@ static bool kept_precedes_locked(const struct message *m)
 	return false;
 }
 
+bool migrate_keeps_back_locked(const struct message *m)
+{
+	if (list_is_empty(&node.relocations) && list_is_empty(&node.moves) && list_is_empty(&node.kept))
+		return false;
+	return message_has_to_wait_locked(m) || kept_precedes_locked(m);
+}
+
 bool migrate_keep_back_locked(struct message *m)
 {
 	struct kept *kept;
 
-	if (list_is_empty(&node.relocations) && list_is_empty(&node.moves) && list_is_empty(&node.kept))
-		return false;
-	if (!message_has_to_wait_locked(m) && !kept_precedes_locked(m))
+	if (!migrate_keeps_back_locked(m))
 		return false;
 	kept = certain_alloc(sizeof *kept);
 	kept->message = m;

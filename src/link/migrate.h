@@ -68,6 +68,7 @@ void migrate_move_out_locked(struct link *link, struct message *m);
 
 /* Whether @m has to wait, because something in it is in limbo or not settled; then it is kept, and sent in its turn. */
 bool migrate_keep_back_locked(struct message *m);
+bool migrate_keeps_back_locked(const struct message *m); /* whether that would be so */
 bool migrate_is_in_limbo(const struct port *port);
 /* The node that grants rights to a proxy's port, and the index there: in limbo the new home. */
 struct link *migrate_home_locked(const struct proxy *proxy, uint32_t *index);

@@ -142,6 +142,7 @@ bool node_init(uint32_t number)
 		if (number)
 			node.id = (uint64_t)(uint32_t)getpid() << 32 | number;
 		remote.ops = node_ops;
+		remote.unfilled_from = BULK_LENT_FROM;
 		ok = poller_init();
 		if (ok) {
 			atomic_store(&remote.is_linked, true);

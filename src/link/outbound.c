@@ -202,7 +202,7 @@ static void write_item(struct writer *w, struct link *link, struct item *item)
 	if (wire.form == MEMORY_LOST)
 		return;
 	if (wire.form == MEMORY_STREAMED) {
-		link_send_memory_locked(link, &item->memory, FRAME_DATA);
+		link_send_memory_locked(link, &item->memory, FRAME_DATA, item->source);
 		return;
 	}
 	if (wire.size)
@@ -303,18 +303,31 @@ void outbound_transmit_admitted_locked(struct after *after)
 	}
 }
 
+/* What does not go into the ring while the sender waits is copied before, too late to refuse it: what he has unmapped meanwhile is
+ * zero. */
+static void fill_unless_it_leaves_locked(struct message *m)
+{
+	if (!m->is_unfilled || (port_is_proxy(m->dest.port) && !migrate_keeps_back_locked(m)))
+		return;
+	lock_drop(&node.lock);
+	(void)message_fill(m);
+	lock_take(&node.lock);
+}
+
 void outbound_transmit(struct message *m)
 {
 	struct link *behind = NULL;
-	bool is_sent = false;
+	bool is_sent = false, is_lent;
 
 	lock_take(&node.lock);
+	fill_unless_it_leaves_locked(m);
+	is_lent = m->is_unfilled;
 	if (port_is_proxy(m->dest.port)) {
 		struct link *link = transmit_locked(m);
 
 		is_sent = true;
 		/* There is none while nobody knows where the port is. */
-		if (__builtin_expect(link && link_is_behind_locked(link), 0)) {
+		if (__builtin_expect(link && (is_lent || link_is_behind_locked(link)), 0)) {
 			behind = link;
 			link_ref_locked(behind);
 		}
@@ -324,6 +337,8 @@ void outbound_transmit(struct message *m)
 		send_always(m); /* it has died, or has come home */
 	if (!behind)
 		return;
+	if (is_lent)
+		link_send_lent(behind);
 	link_help(behind);
 	lock_take(&node.lock);
 	link_unref_locked(behind);
