@@ -6,6 +6,7 @@
 #include <portunus/port.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernel/space.h"
@@ -322,6 +323,241 @@ static void memory_is_cut_off_by_the_death_of_its_receiver(void **state)
 	}
 }
 
+/* ---- memory that its sender keeps, of which the bytes go straight to the other process */
+
+static unsigned char *kept_new(size_t size)
+{
+	vm_address_t memory;
+
+	expect_ok(vm_allocate(here(), &memory, size, TRUE));
+	for (size_t i = 0; i < size; i++)
+		((unsigned char *)memory)[i] = byte_at(i);
+	return (unsigned char *)memory;
+}
+
+static void kept_free(unsigned char *memory, size_t size)
+{
+	expect_ok(vm_deallocate(here(), (vm_address_t)memory, size));
+}
+
+static mach_msg_return_t kept_send(struct letter *l, mach_port_t to, const unsigned char *memory, size_t size,
+				   mach_msg_timeout_t timeout)
+{
+	letter_to(l, to, MACH_MSG_TYPE_COPY_SEND, 7);
+	letter_add_memory(l, memory, (unsigned)size, false);
+	return mach_msg(&l->header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, l->size, 0, MACH_PORT_NULL, timeout,
+			MACH_PORT_NULL);
+}
+
+static void do_send_and_spoil(long *n)
+{
+	size_t size = (size_t)n[1];
+	unsigned char *memory = kept_new(size);
+	struct letter l;
+
+	expect_ok(kept_send(&l, (mach_port_t)n[0], memory, size, 60000));
+	memset(memory, SPOILT, size);
+	kept_free(memory, size);
+}
+
+static const unsigned long kept_sizes[] = { 65535, 65536, 65537, 140000, 900001, 3000000 };
+enum { N_KEPT_SIZES = sizeof kept_sizes / sizeof *kept_sizes };
+
+/* Whether the receiver takes it out meanwhile, or nobody there is in a call. */
+static void kept_memory_is_as_it_was_sent(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+
+	for (size_t i = 0; i < N_KEPT_SIZES; i++) {
+		struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = kept_sizes[i], .port = port };
+		long n[NUMBERS] = { name, (long)kept_sizes[i] };
+
+		begin_ask(holder, 1, do_send_and_spoil, n);
+		at(owner, do_receive_parcel, &p, sizeof p);
+		end_ask(holder, 1, NULL);
+		ask_all(holder, do_send_and_spoil, n);
+		at(owner, do_receive_parcel, &p, sizeof p);
+	}
+	end(owner, port, holder, name);
+}
+
+static void do_set_qlimit(long *n)
+{
+	n[0] = mach_port_set_qlimit(here(), (mach_port_t)n[0], (mach_port_msgcount_t)n[1]);
+}
+
+static void do_send_to_full(long *n)
+{
+	size_t size = (size_t)n[1];
+	unsigned char *memory = kept_new(size), *back;
+	unsigned back_size;
+	struct letter l;
+
+	for (mach_msg_timeout_t timeout = 0; timeout < 100; timeout += 50) {
+		expect_result(kept_send(&l, (mach_port_t)n[0], memory, size, timeout), MACH_SEND_TIMED_OUT);
+		back = letter_memory(&l, &back_size);
+		expect_eq(back_size, size);
+		assert_true(back != memory);
+		check_bytes(back, size);
+		check_bytes(memory, size);
+		kept_free(back, size);
+		expect_ok(mach_port_deallocate(here(), l.header.msgh_remote_port)); /* given back, too */
+	}
+	kept_free(memory, size);
+}
+
+static void kept_memory_for_a_full_queue_comes_back_or_waits(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name;
+
+	expect_ok((kern_return_t)ask(owner, do_set_qlimit, port, 1));
+	name = give_send_to(owner, port, holder);
+	for (size_t i = 0; i < N_KEPT_SIZES; i++) {
+		struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = kept_sizes[i], .port = port };
+		long n[NUMBERS] = { name, (long)kept_sizes[i] };
+
+		expect_ok(send_id_at(holder, name, 1));
+		ask_all(holder, do_send_to_full, n);
+		begin_ask(holder, 1, do_send_and_spoil, n);
+		await_sleep_at(holder, 1);
+		expect_message_at(owner, port, 1);
+		at(owner, do_receive_parcel, &p, sizeof p);
+		end_ask(holder, 1, NULL);
+	}
+	expect_no_message_at(owner, port);
+	end(owner, port, holder, name);
+}
+
+/* Each page in turn, of the first, some in the middle, and the last. */
+static void do_send_unreadable(long *n)
+{
+	size_t size = (size_t)n[1], pages = (size + vm_page_size - 1) / vm_page_size;
+	unsigned char *memory = kept_new(size);
+	struct letter l;
+
+	for (size_t i = 0; i < pages; i += i + 7 < pages ? 7 : pages - i > 1 ? pages - i - 1 : 1) {
+		expect_eq(mprotect(memory + i * vm_page_size, vm_page_size, PROT_NONE), 0);
+		expect_result(kept_send(&l, (mach_port_t)n[0], memory, size, 0), MACH_SEND_INVALID_MEMORY);
+		expect_eq(mprotect(memory + i * vm_page_size, vm_page_size, PROT_READ | PROT_WRITE), 0);
+	}
+	kept_free(memory, size);
+}
+
+static void kept_memory_that_cannot_be_read_is_not_sent(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+
+	ask(holder, do_send_unreadable, name, 300000);
+	expect_no_message_at(owner, port);
+	end(owner, port, holder, name);
+}
+
+enum { TORN = 1000001, TORN_FROM = 512 << 10, N_TORN = 40 };
+
+/* While one thread sends it, another takes away half of it and gives it back. */
+static void do_send_torn(long *n)
+{
+	struct letter l;
+
+	for (int i = 0; i < N_TORN; i++) {
+		mach_msg_return_t r = kept_send(&l, (mach_port_t)n[0], (unsigned char *)n[1], TORN, 60000);
+
+		assert_true(r == MACH_MSG_SUCCESS || r == MACH_SEND_INVALID_MEMORY);
+	}
+	letter_to(&l, (mach_port_t)n[0], MACH_MSG_TYPE_COPY_SEND, 8);
+	expect_ok(mach_msg(&l.header, MACH_SEND_MSG, l.size, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
+}
+
+static void do_tear(long *n)
+{
+	for (int i = 0; i < 100; i++) {
+		expect_eq(mprotect((char *)n[1] + TORN_FROM, TORN - TORN_FROM, PROT_NONE), 0);
+		expect_eq(mprotect((char *)n[1] + TORN_FROM, TORN - TORN_FROM, PROT_READ | PROT_WRITE), 0);
+	}
+}
+
+static void do_new_kept(long *n)
+{
+	n[0] = (long)kept_new((size_t)n[0]);
+}
+
+static void do_free_kept(long *n)
+{
+	kept_free((unsigned char *)n[0], (size_t)n[1]);
+}
+
+/* What was taken away is zero. */
+static void do_receive_torn(long *n)
+{
+	unsigned char *memory;
+	struct letter l;
+	unsigned size;
+
+	for (;;) {
+		expect_ok(mach_msg(&l.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof l.bytes, (mach_port_t)n[0],
+				   60000, MACH_PORT_NULL));
+		if (l.header.msgh_id == 8)
+			return;
+		memory = letter_memory(&l, &size);
+		expect_eq(size, TORN);
+		for (size_t i = 0; i < size; i++)
+			if (memory[i] != byte_at(i) && memory[i])
+				fail_msg("byte %zu is %u", i, memory[i]);
+		kept_free(memory, size);
+	}
+}
+
+static void memory_that_is_taken_away_while_it_is_sent_harms_nobody(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+	long n[NUMBERS] = { name, ask(holder, do_new_kept, TORN) };
+
+	begin_ask(holder, 1, do_send_torn, n);
+	begin_ask(holder, 2, do_tear, n);
+	ask(owner, do_receive_torn, port);
+	end_ask(holder, 1, NULL);
+	end_ask(holder, 2, NULL);
+	ask(holder, do_free_kept, n[1], TORN);
+	end(owner, port, holder, name);
+}
+
+enum { N_THREADS = 3, N_EACH = 5, CROWDED = 400000 };
+
+static void do_send_several(long *n)
+{
+	for (int i = 0; i < N_EACH; i++)
+		do_send_and_spoil((long[NUMBERS]){ n[0], CROWDED });
+}
+
+static void do_receive_several(long *n)
+{
+	struct parcel p = { .type = MACH_MSG_TYPE_BYTE, .number = CROWDED, .port = (mach_port_t)n[0] };
+
+	for (int i = 0; i < N_THREADS * N_EACH; i++)
+		do_receive_parcel(&p);
+}
+
+static void many_threads_send_what_they_keep_both_ways(struct process *owner, struct process *holder)
+{
+	mach_port_t port = port_at(owner), name = give_send_to(owner, port, holder);
+	mach_port_t back = port_at(holder), back_name = give_send_to(holder, back, owner);
+
+	for (unsigned lane = 1; lane <= N_THREADS; lane++) {
+		begin_ask(holder, lane, do_send_several, (long[NUMBERS]){ name });
+		begin_ask(owner, 4 + lane, do_send_several, (long[NUMBERS]){ back_name });
+	}
+	begin_ask(holder, 4, do_receive_several, (long[NUMBERS]){ back });
+	begin_ask(owner, 4, do_receive_several, (long[NUMBERS]){ port });
+	for (unsigned lane = 1; lane <= N_THREADS; lane++) {
+		end_ask(holder, lane, NULL);
+		end_ask(owner, 4 + lane, NULL);
+	}
+	end_ask(holder, 4, NULL);
+	end_ask(owner, 4, NULL);
+	end(owner, port, holder, name);
+	end(holder, back, owner, back_name);
+}
+
 /* Hundreds that do not fit into the ring, to an owner who is not in a call. */
 static void do_send_many(long *n)
 {
@@ -622,6 +858,11 @@ int main(int argc, char **argv)
 		pair_tests(memory_goes_back_to_the_host),
 		family_test(memory_is_cut_off_by_the_death_of_its_sender),
 		family_test(memory_is_cut_off_by_the_death_of_its_receiver),
+		pair_tests(kept_memory_is_as_it_was_sent),
+		pair_tests(kept_memory_for_a_full_queue_comes_back_or_waits),
+		pair_tests(kept_memory_that_cannot_be_read_is_not_sent),
+		pair_tests(memory_that_is_taken_away_while_it_is_sent_harms_nobody),
+		pair_tests(many_threads_send_what_they_keep_both_ways),
 		pair_tests(a_long_queue_holds_what_no_ring_holds),
 		pair_tests(arrays_of_send_rights),
 		pair_tests(arrays_of_rights_to_ports_of_the_receiver),
