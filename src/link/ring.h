@@ -21,7 +21,7 @@
  *   I1  tail - head <= n.
  *   I2  bytes in [head, tail) stay as they are until head passes them. (An honest end's; the other copies them once.)
  *   I3  a frame is contiguous, starts at a multiple of 8, and begins with struct frame. What does not fit before the end
- *       of the data is preceded by a FRAME_PAD up to there.
+ *       of the data is preceded by a FRAME_PAD up to there, and large content by one that makes it begin a line.
  *
  *   put:   P1 data     P2 tail (release)    P3 fence seq_cst     P4 urgent and not is_attended: a packet on the socket
  *                                                                P5 else sleep, not rung for: ring the doorbell
