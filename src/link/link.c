@@ -397,7 +397,10 @@ static bool link_put_locked(struct link *link, const void *frame, uint32_t size,
 	return link_send_fds(link, fds, n_fds, n_fds_sent) && ring_put(&link->ring, frame, size);
 }
 
-enum { PIECE_MAX = RING_FRAME_MAX - sizeof(struct frame_data) };
+/* Whole lines; with its header and what pads it to the next line, a quarter of the ring. */
+enum { PIECE_MAX = RING_FRAME_MAX - 64 };
+
+_Static_assert(sizeof(struct frame_data) <= 64, "a piece fits into a frame");
 
 /* What comes before the next piece. */
 static struct frame_data late_frame_piece(const struct late_frame *late)
@@ -446,10 +449,11 @@ void link_forget_backlog(void)
 
 void link_flush_locked(struct link *link)
 {
-	uint32_t tail = link->ring.tail;
-
 	enum urgency urgency = URGENCY_NONE;
+	uint32_t tail = link->ring.tail;
+	struct list sent;
 
+	list_init(&sent);
 	if (!list_is_empty(&link->backlog))
 		ring_look_for_room(&link->ring); /* perhaps it is the socket that is full */
 	while (link->state != LINK_ENDED && !link->is_broken && !list_is_empty(&link->backlog)) {
@@ -458,7 +462,8 @@ void link_flush_locked(struct link *link)
 		if (!link_put_late_locked(link, late))
 			break;
 		urgency = late->urgency > urgency ? late->urgency : urgency;
-		late_frame_free(link, late);
+		late_frame_remove(link, late);
+		list_append(&sent, &late->link);
 		link->is_stuck = false;
 	}
 	if (atomic_load_explicit(&link->ring.is_wrong, memory_order_relaxed))
@@ -469,6 +474,11 @@ void link_flush_locked(struct link *link)
 		link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
 	else if (link->ring.tail != tail)
 		link_wake_peer(link, urgency >= URGENCY_SOON ? URGENCY_HIGH : URGENCY_NORMAL);
+	/* To unmap memory may take as long as a tenth of sending it: the peer need not wait for that. */
+	list_for_each(late, &sent, struct late_frame, link) {
+		list_unlink(&late->link);
+		late_frame_free(link, late);
+	}
 }
 
 /* Whoever waits for room may not be looking, though somebody there attends. */
