@@ -743,6 +743,59 @@ static void threads_do_not_disturb_each_other(void **state)
 	}
 }
 
+static void expect_not_taken_unfilled(const void *p, size_t size)
+{
+	struct memory m = { &m, 1 };
+
+	assert_int_equal(memory_take_unfilled(&m, p, size), MACH_SEND_INVALID_MEMORY);
+	assert_null(m.address);
+	assert_int_equal(m.size, 0);
+}
+
+static void memory_can_be_taken_now_and_filled_later(void **state)
+{
+	size_t size = pg(40) + 5;
+	char *p = allocate(alice, size);
+	struct memory m, other;
+
+	(void)state;
+	memset(p, 'a', size);
+	assert_int_equal(memory_take_unfilled(&m, p + 1, size - 1), MACH_MSG_SUCCESS);
+	assert_int_equal(m.size, size - 1);
+	assert_int_equal(((char *)m.address)[7], 0);
+	memset(p, 'b', size);
+	assert_true(memory_read(m.address, p + 1, size - 1));
+	assert_memory_equal(m.address, p + 1, size - 1);
+	assert_false(can_send(m.address, 1)); /* it is in flight */
+	expect_not_taken_unfilled(m.address, 1);
+	memory_drop(&m);
+
+	assert_int_equal(mprotect(p + pg(20), pg(1), PROT_NONE), 0);
+	expect_not_taken_unfilled(p, size);
+	expect_not_taken_unfilled((void *)8, 8);
+	expect_not_taken_unfilled(p, SIZE_MAX - 8);
+	other = take(p, pg(20), false);
+	memory_drop(&other);
+	deallocate(p, size);
+}
+
+static void what_cannot_be_read_any_more_is_zero(void **state)
+{
+	char *p = allocate(alice, pg(4)), *to = malloc(pg(4));
+
+	(void)state;
+	assert_non_null(to);
+	memset(p, 'a', pg(4));
+	memset(to, 'b', pg(4));
+	assert_int_equal(mprotect(p + pg(1), pg(1), PROT_NONE), 0);
+	assert_false(memory_read(to, p + 5, pg(4) - 10));
+	for (size_t i = 5; i < pg(4) - 5; i++)
+		assert_int_equal(to[i - 5], i / pg(1) == 1 ? 0 : 'a');
+	assert_int_equal(to[pg(4) - 10], 'b');
+	free(to);
+	deallocate(p, pg(4));
+}
+
 #define TEST(name) GUARDED_TEST(name, NULL, finish)
 
 int main(void)
@@ -762,6 +815,8 @@ int main(void)
 		TEST(a_copy_in_flight_is_nobodys_either),
 		TEST(an_unaligned_send_frees_its_pages),
 		TEST(memory_that_is_not_there_cannot_be_sent),
+		TEST(memory_can_be_taken_now_and_filled_later),
+		TEST(what_cannot_be_read_any_more_is_zero),
 		TEST(kernel_made_memory_is_zero_and_given_or_dropped),
 		TEST(a_spare_page_is_free_and_comes_back_zero),
 		TEST(a_spoilt_spare_page_is_not_used),

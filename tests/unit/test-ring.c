@@ -129,6 +129,68 @@ static void who_found_no_room_is_told_of_some(void **state)
 	assert_true(put());
 }
 
+/* As large as a frame gets with what makes its content begin a line. */
+enum { CONTENT = RING_FRAME_MAX - 64 };
+
+static bool put_large(void)
+{
+	static const unsigned char content[CONTENT];
+	struct frame_data f = { .header = { sizeof f + CONTENT, FRAME_DATA, 0 }, .size = CONTENT };
+
+	return ring_put_parts(&here, &f, sizeof f, content, CONTENT);
+}
+
+static unsigned put_large_ones(void)
+{
+	unsigned n = 0;
+
+	while (put_large())
+		n++;
+	return n;
+}
+
+/* Takes all, of which so many are large. */
+static void expect_large_ones(unsigned n)
+{
+	const unsigned char *bytes;
+	struct frame header;
+
+	while (ring_peek(&there, &header, &bytes) == RING_TAKEN) {
+		if (header.type == FRAME_DATA) {
+			assert_int_equal((uintptr_t)(bytes + sizeof(struct frame_data)) % 64, 0);
+			n--;
+		}
+		ring_advance(&there, &header);
+	}
+	assert_int_equal(n, 0);
+	(void)ring_publish_head(&there);
+}
+
+/* However it was filled before. */
+static void an_empty_ring_has_room_for_large_frames(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 40; n++) {
+		for (unsigned i = 0; i < n; i++)
+			assert_true(put());
+		expect_large_ones(0);
+		assert_true(put_large());
+		expect_large_ones(1);
+		assert_true(put_large_ones() >= 3);
+		take_all();
+		(void)ring_publish_head(&there);
+	}
+}
+
+static void large_frames_fill_the_ring_and_begin_lines(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(put_large_ones(), 4);
+		expect_large_ones(4);
+	}
+}
+
 #define ring_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -140,6 +202,8 @@ int main(void)
 		ring_test(what_is_urgent_goes_to_the_socket_of_who_is_not_attended),
 		ring_test(a_ring_with_a_quarter_waiting_is_filling),
 		ring_test(who_found_no_room_is_told_of_some),
+		ring_test(an_empty_ring_has_room_for_large_frames),
+		ring_test(large_frames_fill_the_ring_and_begin_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
