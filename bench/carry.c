@@ -2,6 +2,8 @@
 #include "carry.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +15,14 @@ enum { MARK = 'c', HUGE_PAGE = 2 << 20 };
 struct carry {
 	size_t size;
 	char *mapped, *from, *to; /* mapped: both, and room to align them */
+};
+
+/* The second half of the copies, by a thread on the other CPU. */
+struct half {
+	const struct carry *carry;
+	uint64_t n;
+	pthread_barrier_t ready;
+	atomic_uint_fast64_t ordered, done; /* so many of them */
 };
 
 void *carry_open(const void *arg)
@@ -84,4 +94,45 @@ double carry_by_copy(void *context, uint64_t n)
 		pages_check(c->to, c->size, MARK);
 	}
 	return now() - start;
+}
+
+static void *copy_halves(void *context)
+{
+	struct half *half = context;
+	const struct carry *c = half->carry;
+	size_t at = c->size / 2;
+
+	pin(1);
+	pthread_barrier_wait(&half->ready);
+	for (uint64_t i = 1; i <= half->n; i++) {
+		while (atomic_load_explicit(&half->ordered, memory_order_acquire) < i)
+			;
+		memcpy(c->to + at, c->from + at, c->size - at);
+		atomic_store_explicit(&half->done, i, memory_order_release);
+	}
+	return NULL;
+}
+
+double carry_by_halves(void *context, uint64_t n)
+{
+	const struct carry *c = context;
+	struct half half = { .carry = c, .n = n };
+	pthread_t other;
+	double start;
+
+	need(pthread_barrier_init(&half.ready, NULL, 2) == 0);
+	need(pthread_create(&other, NULL, copy_halves, &half) == 0);
+	pthread_barrier_wait(&half.ready);
+	start = now();
+	for (uint64_t i = 1; i <= n; i++) {
+		atomic_store_explicit(&half.ordered, i, memory_order_release);
+		memcpy(c->to, c->from, c->size / 2);
+		while (atomic_load_explicit(&half.done, memory_order_acquire) < i)
+			;
+		pages_check(c->to, c->size, MARK);
+	}
+	start = now() - start;
+	need(pthread_join(other, NULL) == 0);
+	pthread_barrier_destroy(&half.ready);
+	return start;
 }

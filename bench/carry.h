@@ -17,6 +17,8 @@ void carry_close(void *context);
 double carry_by_pages(void *context, uint64_t n);
 /* The bytes are copied once, into memory that is there, in huge pages if there are any, and every page is touched. */
 double carry_by_copy(void *context, uint64_t n);
+/* The same, half of them by each of two CPUs at the same time. */
+double carry_by_halves(void *context, uint64_t n);
 
 #define CARRY_SIDE(text, run_it, bytes, bytes_quick) \
 	{ \

@@ -98,6 +98,8 @@ const struct row process_rows[] = {
 	  CARRY("unmap, seal, map, touch, unmap", carry_by_pages), BULK(SEQPACKET " in chunks", socket_bulk) },
 	{ "process-carry-copy", "what one copy of it costs", ROW_RATE, 0, NULL, 2, 0,
 	  CARRY("memcpy, touch", carry_by_copy), BULK(SEQPACKET " in chunks", socket_bulk) },
+	{ "process-carry-halves", "the same, half of it on each of two CPUs", ROW_RATE, 0, NULL, 2, 0,
+	  CARRY("memcpy by two, touch", carry_by_halves), BULK(SEQPACKET " in chunks", socket_bulk) },
 
 	{ "process-crowd", "RPC while 1,000 other clients are idle / none is", ROW_TIME, 1.2, "<= 1.2", 1, 0,
 	  CROWD("1,001 clients", port_set), ONE_CPU("1 client", port_set) },
