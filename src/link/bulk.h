@@ -4,7 +4,14 @@
 /* Bulk: memory out of line that is too large for a frame goes before its message, piece by piece, through the ring. The
  * sender copies into the ring while the receiver copies out of it into memory of its own, so what came can be changed by
  * nobody, and no descriptor is needed for it. One memory at a time, in the order in which the messages need them. Handing over
- * pages instead would take longer: docs/performance.md, process-move. */
+ * pages instead would take longer: docs/performance.md, process-move.
+ *
+ * Memory that a program keeps is *lent* to the link for as long as it is in the call that sends (link_send_lent()):
+ *   L1  it has been read once before anything of the message is sent, so that a bad address is the call's error
+ *   L2  it is looked at with no lock held; meanwhile its frame stays the first that waits for room, so nobody else puts
+ *   L3  what is left when the receiver stops taking is copied into memory of the message's own, which was mapped at L1
+ *   L4  if the link ends, the frame is out of the backlog, but only the lender frees it
+ * What leaves later than in the call (send.c, outbound.c) is not lent but copied before. */
 
 #include <stdbool.h>
 #include <stddef.h>
