@@ -26,7 +26,7 @@
 #define SEND	  MACH_MSG_TYPE_PORT_SEND
 #define SEND_ONCE MACH_MSG_TYPE_PORT_SEND_ONCE
 
-enum { SERVICE = 0, NOBODY = 65534, NAMES_MAX = 20 };
+enum { SERVICE = 0, NOBODY = 65534, NAMES_MAX = 20, EXPORTS_MAX = 64 };
 
 static struct {
 	char directory[64], socket[96];
@@ -115,7 +115,8 @@ static int setup(void **state)
 {
 	char *program = getenv("PORTUNUS_BROKER_PROGRAM"), *victim = getenv("HOSTILE_VICTIM");
 	char foreground[] = "--foreground", option[] = "--socket", names[] = "--max-names=20", role[] = "guest";
-	char *argv[] = { program, foreground, names, option, broker.socket, NULL };
+	char exports[] = "--max-exports=64";
+	char *argv[] = { program, foreground, names, exports, option, broker.socket, NULL };
 	char *guest_argv[] = { victim, role, NULL };
 	int fd;
 
@@ -288,6 +289,31 @@ static void messages_that_are_no_requests(void)
 	peer_deinit(&p);
 }
 
+static void put_with_reply(struct peer *p, uint32_t index)
+{
+	struct wire_right reply = right_mine(SEND_ONCE, index);
+	struct writing w;
+
+	(void)message_begin(&w, SERVICE, SEND, 1);
+	w.size = sizeof(struct frame_message);
+	writing_add(&w, &reply, sizeof reply);
+	(void)message_put(p, &w);
+}
+
+/* As many as it may have are held, and one more ends its link. */
+static void rights_up_to_the_limit(void)
+{
+	struct peer p;
+
+	peer_link(&p);
+	for (uint32_t i = 0; i < EXPORTS_MAX; i++)
+		put_with_reply(&p, i);
+	assert_true(guest_comes_forward(5));
+	put_with_reply(&p, EXPORTS_MAX - 1); /* is still taken */
+	put_with_reply(&p, EXPORTS_MAX);
+	expect_drop(&p, "a message with something that it may not have");
+}
+
 /* One process does not take the places of all. */
 static void connections_without_end(void)
 {
@@ -400,6 +426,7 @@ int main(int argc, char **argv)
 		attack(indices_never_granted),
 		attack(requests_that_would_wait_for_room),
 		attack(messages_that_are_no_requests),
+		attack(rights_up_to_the_limit),
 		attack(connections_without_end),
 		attack(names_without_end),
 		attack(memory_and_places_are_the_owners_alone),

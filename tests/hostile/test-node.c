@@ -1498,7 +1498,43 @@ static void moved_without_end(struct host *h)
 	expect_alive(h, &home);
 }
 
-/* The victim's port moves to the peer, in an answer that it gets; the other holder flushes twice. */
+struct answer {
+	struct frame_message message;
+	struct wire_right reply;
+};
+
+/* What @p asks the victim is answered: by a right of its own, number 3. */
+static void put_question(struct peer *p, uint32_t service, int word)
+{
+	struct wire_right reply = right_mine(SEND_ONCE, 3);
+	struct writing w;
+
+	(void)message_begin(&w, service, SEND, word);
+	w.size = sizeof(struct frame_message);
+	writing_add(&w, &reply, sizeof reply);
+	assert_true(message_put(p, &w));
+}
+
+/* A port of the victim's moves away, in an answer; a holder says twice that it has sent all. */
+static void flushed_twice(struct host *h)
+{
+	struct frame_ticket moved;
+	struct answer answer;
+	struct peer p, home;
+
+	host_link(h, &p);
+	host_link(h, &home);
+	put_question(&p, host_grant(h, &p), WORD_MAKE);
+	assert_true(peer_take_type(&p, FRAME_MESSAGE, &answer, sizeof answer));
+	put_question(&home, host_grant(h, &home), WORD_MOVE);
+	assert_true(peer_take_type(&p, FRAME_MOVED, &moved, sizeof moved));
+	assert_true(moved.node == home.id);
+	assert_true(index_send(&p, FRAME_FLUSH, answer.reply.value, 1, 0, 0));
+	(void)index_send(&p, FRAME_FLUSH, answer.reply.value, 1, 0, 0);
+	expect_drop(&p, NO_RIGHT);
+	expect_alive(h, &home);
+}
+
 static void heir_without_a_right(struct host *h)
 {
 	struct frame_heir f = { { sizeof f, FRAME_HEIR, 0 }, 3, 0, 5, 0 };
@@ -1899,6 +1935,7 @@ int main(int argc, char **argv)
 		attack(end_of_a_move_that_was_none),
 		attack(flushed_with_more_than_there_is),
 		attack(moved_without_end),
+		attack(flushed_twice),
 		attack(heir_without_a_right),
 		attack(heir_of_more_than_it_can_notify_of),
 		attack(endless_wake_ups),

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "victim.h"
@@ -195,6 +196,60 @@ static void answer(union buffer *b, mach_port_t service)
 		mach_msg_destroy(&b->header);
 }
 
+/* The port that moves; there is one at a time, and who asks may be anybody. */
+static mach_port_t moving;
+
+static bool answer_with(union buffer *b, mach_msg_header_t *m, mach_msg_size_t size)
+{
+	if (!(b->header.msgh_bits & MACH_MSGH_BITS_COMPLEX)) {
+		m->msgh_bits |= MACH_MSGH_BITS_REMOTE(b->header.msgh_bits);
+		m->msgh_remote_port = b->header.msgh_remote_port;
+		if (!mach_msg(m, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL))
+			return true;
+	}
+	mach_msg_destroy(&b->header);
+	return false;
+}
+
+static void end_moving(void)
+{
+	if (MACH_PORT_VALID(moving))
+		mach_port_destroy(mach_task_self(), moving);
+	moving = MACH_PORT_NULL;
+}
+
+static void answer_with_port(union buffer *b)
+{
+	mach_msg_header_t m = { .msgh_bits = MACH_MSGH_BITS(0, MACH_MSG_TYPE_MAKE_SEND), .msgh_id = WORD_MAKE };
+
+	end_moving();
+	moving = m.msgh_local_port = port_new();
+	if (!answer_with(b, &m, sizeof m))
+		end_moving();
+}
+
+static void answer_with_receive_right(union buffer *b)
+{
+	struct {
+		mach_msg_header_t header;
+		mach_msg_type_t type;
+		mach_port_name_inlined_t port;
+	} m = {
+		.header.msgh_bits = MACH_MSGH_BITS_COMPLEX,
+		.header.msgh_id = WORD_MOVE,
+		.type = { .msgt_name = MACH_MSG_TYPE_MOVE_RECEIVE,
+			  .msgt_size = 8 * sizeof m.port,
+			  .msgt_number = 1,
+			  .msgt_inline = TRUE },
+		.port.name = moving,
+	};
+
+	if (answer_with(b, &m.header, sizeof m))
+		moving = MACH_PORT_NULL;
+	else
+		end_moving();
+}
+
 /* To whom it was told to talk: as often as there is room. */
 static void talk(union buffer *b)
 {
@@ -241,6 +296,12 @@ static void serve(mach_port_t service)
 			break;
 		case WORD_TALK:
 			talk(&b);
+			break;
+		case WORD_MAKE:
+			answer_with_port(&b);
+			break;
+		case WORD_MOVE:
+			answer_with_receive_right(&b);
 			break;
 		case WORD_PAUSE:
 			await_signal();

@@ -13,6 +13,8 @@ enum word {
 	WORD_CALL,  /* answered, with a send-once right to the service */
 	WORD_TALK,  /* sends messages to the reply right, a send right, for as long as there is room */
 	WORD_PAUSE, /* receives nothing until it gets SIGUSR1 */
+	WORD_MAKE,  /* answered, with a send right to a new port */
+	WORD_MOVE,  /* answered, with the receive right of that port */
 };
 
 struct report {
