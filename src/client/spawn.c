@@ -6,11 +6,13 @@
 #include <mach.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/target.h"
@@ -160,6 +162,17 @@ static int start_program(struct start *start, int *parent_socket)
 	return error;
 }
 
+/* Nobody would ever hear of it, nor it of its parent. */
+static void start_undo(const struct start *start)
+{
+	int error = errno;
+
+	kill(start->pid, SIGKILL);
+	while (waitpid(start->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	errno = error;
+}
+
 kern_return_t portunus_spawn(const struct portunus_spawn *how, pid_t *pid, task_t *task)
 {
 	struct right rights[PORTUNUS_SPAWN_PORTS_MAX + 1], child;
@@ -175,8 +188,10 @@ kern_return_t portunus_spawn(const struct portunus_spawn *how, pid_t *pid, task_
 		return r;
 	errno = start_program(&start, &parent_socket);
 	r = result_of(errno);
-	if (!r && !family_adopt(parent_socket, start.pid, start.number, rights, how->n_ports + 1, &child))
-		r = KERN_RESOURCE_SHORTAGE; /* the child finds itself without parent */
+	if (!r && !family_adopt(parent_socket, start.pid, start.number, rights, how->n_ports + 1, &child)) {
+		start_undo(&start);
+		r = KERN_RESOURCE_SHORTAGE;
+	}
 	if (r) {
 		rights_destroy(rights, how->n_ports + 1);
 		remote_settle();

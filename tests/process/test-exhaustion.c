@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { FILL_MAX = 1024, BIG = 4 << 20, LARGE = 6000, FLOOD = 2000 };
@@ -128,8 +129,12 @@ static void do_spawn(long *n)
 {
 	char path[] = "/bin/true", *argv[] = { path, NULL };
 	struct portunus_spawn how = { .path = path, .argv = argv };
+	pid_t pid;
 
-	n[0] = portunus_spawn(&how, NULL, NULL);
+	n[0] = portunus_spawn(&how, &pid, NULL);
+	if (n[0] == KERN_SUCCESS)
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD); /* none that nobody knows of */
 }
 
 static void calls_that_need_a_descriptor_say_that_there_is_none(struct process *owner, struct process *holder)
