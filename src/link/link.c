@@ -101,16 +101,29 @@ static void link_init(struct link *link, int socket, enum link_role role, uint64
 	list_init(&link->heirs);
 }
 
+/* Both ends of a pipe as one descriptor; -1: the host cannot do that, or does not show us what is open. */
+static int open_both_ends(int end)
+{
+	char path[sizeof "/proc/thread-self/fd/-2147483648"];
+
+	(void)snprintf(path, sizeof path, "/proc/thread-self/fd/%d", end);
+	return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+}
+
 /* Small: the host allows a user only so much memory in pipes. */
 static bool link_open_doorbell(struct link *link)
 {
-	int ends[2];
+	int ends[2], both;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return false;
 	(void)fcntl(ends[1], F_SETPIPE_SZ, DOORBELL_SIZE);
+	both = open_both_ends(ends[1]);
 	link->doorbell_end = ends[0];
-	link->doorbell = ends[1];
+	link->doorbell = both < 0 ? ends[1] : both;
+	link->doorbell_has_both = both >= 0;
+	if (both >= 0)
+		close(ends[1]);
 	return true;
 }
 
@@ -132,6 +145,8 @@ static void link_greet(struct link *link)
 	if (!packet_send(link->socket, PACKET_GREETING, node.id, fds, 2))
 		(void)shutdown(link->socket, SHUT_RDWR);
 	link_close(&link->memfd);
+	if (link->doorbell_has_both)
+		link_close(&link->doorbell_end);
 }
 
 /* I1 */
@@ -225,13 +240,16 @@ static void link_ring_doorbell(struct link *link)
 		(void)packet_send(link->socket, PACKET_WAKE, 0, NULL, 0);
 }
 
-/* Not by read(): whether that waits is up to the peer, who has the same open file. */
+/* Not by read(): whether that waits is up to the peer, who has the same open file. In small pieces, so that no thread's stack
+ * is a page deeper for it, and no more of them than there were: the peer may be ringing all the while. */
 void link_empty_doorbell(struct link *link)
 {
-	char bytes[DOORBELL_SIZE];
+	char bytes[256];
 	struct iovec room = { bytes, sizeof bytes };
 
-	(void)!vmsplice(link->peer_doorbell, &room, 1, SPLICE_F_NONBLOCK);
+	for (unsigned left = DOORBELL_SIZE / sizeof bytes; left > 0; left--)
+		if (vmsplice(link->peer_doorbell, &room, 1, SPLICE_F_NONBLOCK) < (ssize_t)sizeof bytes)
+			break;
 }
 
 /* Whoever is woken for one frame looks at all, so what was to be done soon is done then. */

@@ -45,8 +45,10 @@ struct link {
 	uint64_t peer_id;   /* 0: not known before the greeting */
 	struct sender peer; /* as the host vouches for it */
 	/* -1: none. A doorbell is a pipe. We write into our own, of which only the reading end is passed on: nothing that the
-	 * peer can do to that makes us block, or ends us by SIGPIPE, because we keep one, too. memfd: until greeted */
+	 * peer can do to that makes us block, or ends us by SIGPIPE, because we can read it, too: by the descriptor that we write
+	 * to, or else by keeping the reading end. memfd and, in the first case, doorbell_end: until greeted */
 	int socket, doorbell, doorbell_end, peer_doorbell, memfd;
+	bool doorbell_has_both;
 	struct ring ring;
 	struct table exports, proxies;
 	struct sparse adopted_exports, adopted_proxies; /* of ports that have moved: migrate.h */

@@ -165,7 +165,8 @@ void node_forget(void)
 	list_for_each(link, &node.all_links, struct link, node_link) {
 		close(link->socket);
 		close(link->doorbell);
-		close(link->doorbell_end);
+		if (link->doorbell_end >= 0)
+			close(link->doorbell_end);
 		if (link->peer_doorbell >= 0)
 			close(link->peer_doorbell);
 	}

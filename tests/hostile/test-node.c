@@ -1790,26 +1790,48 @@ static void links_without_end(struct host *h)
 	expect_alive(h, &p);
 }
 
-/* A doorbell that is full, and cannot be written to without waiting. */
-static void doorbell_that_nobody_hears(struct host *h)
+/* Has the victim answer, each time to somebody who has gone to sleep anew. */
+static void have_it_ring(struct peer *p, uint32_t service)
 {
 	struct wire_right reply = right_mine(SEND_ONCE, 3);
-	struct peer p;
-	uint32_t service;
 
-	host_link(h, &p);
-	service = host_grant(h, &p);
-	assert_int_equal(fcntl(p.their_doorbell, F_SETFL, 0), 0); /* what it likes */
 	for (int i = 0; i < 10000; i++) {
 		struct frame_message *f;
 		struct writing w;
 
+		atomic_fetch_add(&p->own->sleep, 1);
 		f = message_begin(&w, service, SEND, WORD_CALL);
 		w.size = sizeof *f;
 		writing_add(&w, &reply, sizeof reply);
-		assert_true(message_put(&p, &w));
+		assert_true(message_put(p, &w));
 	}
-	peer_drain(&p);
+	peer_drain(p);
+}
+
+/* A doorbell that is full, and cannot be written to without waiting. */
+static void doorbell_that_nobody_hears(struct host *h)
+{
+	uint32_t service;
+	struct peer p;
+
+	host_link(h, &p);
+	service = host_grant(h, &p);
+	assert_int_equal(fcntl(p.their_doorbell, F_SETFL, 0), 0); /* what it likes */
+	have_it_ring(&p, service);
+	expect_alive(h, &p);
+}
+
+/* To write into a pipe that nobody can read ends whoever does not expect it. */
+static void doorbell_that_is_torn_off(struct host *h)
+{
+	uint32_t service;
+	struct peer p;
+
+	host_link(h, &p);
+	service = host_grant(h, &p);
+	close(p.their_doorbell);
+	p.their_doorbell = -1;
+	have_it_ring(&p, service);
 	expect_alive(h, &p);
 }
 
@@ -1948,6 +1970,7 @@ int main(int argc, char **argv)
 		attack(packets_that_make_no_sense),
 		attack(links_without_end),
 		attack(doorbell_that_nobody_hears),
+		attack(doorbell_that_is_torn_off),
 		attack(doorbell_that_is_emptied_again),
 	};
 
