@@ -150,9 +150,11 @@ extern bool usercopy_bytes(void *to, const void *from, size_t n, size_t rep_from
 extern bool usercopy_lines(void *to, const void *from, size_t n); /* to: at the start of a line */
 extern bool usercopy_touch(void *byte);
 
-/* Cycles between two looks at whose handler is installed: a few microseconds, so that looking costs little even a program
- * that allocates ports in a loop. */
-#define RENEW_AFTER 10000
+/* Cycles between two looks at whose handler is installed: a few microseconds at first, and a little more each time that it is
+ * still ours, up to half a millisecond. So a program that opens ports all the time does not pay a system call for each. */
+#define RENEW_AFTER	10000
+#define RENEW_AFTER_MAX (100 * RENEW_AFTER)
+#define RENEW_MORE	(RENEW_AFTER / 16)
 
 /* Below this, starting the string copy costs more than it saves; never, where the CPU has no fast one. */
 enum { USERCOPY_REP_FROM = 2048 };
@@ -310,13 +312,18 @@ void usercopy_init(void)
 
 void usercopy_renew(void)
 {
-	static atomic_uint_fast64_t last;
-	uint64_t tick = __builtin_ia32_rdtsc();
+	static atomic_uint_fast64_t last, pause = RENEW_AFTER;
+	uint64_t tick = __builtin_ia32_rdtsc(), wait = atomic_load_explicit(&pause, memory_order_relaxed);
 	struct sigaction now;
 
-	if (tick - atomic_load_explicit(&last, memory_order_relaxed) < RENEW_AFTER)
+	if (tick - atomic_load_explicit(&last, memory_order_relaxed) < wait)
 		return;
 	atomic_store_explicit(&last, tick, memory_order_relaxed);
-	if (sigaction(SIGSEGV, NULL, &now) == 0 && !is_ours(&now))
+	if (sigaction(SIGSEGV, NULL, &now) == 0 && !is_ours(&now)) {
 		usercopy_install_all();
+		wait = RENEW_AFTER;
+	} else if (wait < RENEW_AFTER_MAX) {
+		wait += RENEW_MORE;
+	}
+	atomic_store_explicit(&pause, wait, memory_order_relaxed);
 }

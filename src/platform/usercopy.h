@@ -42,8 +42,8 @@ bool user_writable(void *user, size_t n);
 /* Before the first copy; any thread, and as often as one likes. Only the first call installs anything. */
 void usercopy_init(void);
 
-/* Takes the place before a handler that the program has installed since (unless it looked a few microseconds ago). A
- * system call: for functions that are not in a great hurry. */
+/* Takes the place before a handler that the program has installed since (unless it looked a few microseconds ago; half a
+ * millisecond in a program that has it look all the time). A system call: for functions that are not in a great hurry. */
 void usercopy_renew(void);
 
 #endif
