@@ -12,6 +12,7 @@
 #include "kernel/remote.h"
 #include "kernel/send.h"
 #include "kernel/space.h"
+#include "kernel/thread.h"
 #include "kernel/waiter.h"
 #include "platform/probe.h"
 
@@ -23,9 +24,18 @@ static void port_set_where_locked(struct port *p, enum port_where where)
 	atomic_store_explicit(&p->where, where, memory_order_release);
 }
 
+/* Most programs that make ports all the time, or get rights to them, drop as many. The first ports are those of the task and of
+ * the thread itself. */
+static struct port *port_alloc(void)
+{
+	struct port *p = thread_current ? spares_take(&thread_current->spare_ports) : NULL;
+
+	return p ? p : malloc(sizeof *p);
+}
+
 struct port *port_new(void)
 {
-	struct port *p = malloc(sizeof *p);
+	struct port *p = port_alloc();
 
 	if (!p)
 		return NULL;
@@ -47,7 +57,10 @@ static void port_free(struct port *p)
 	assert(list_is_empty(&p->dead_requests) && !p->set && !p->no_senders && !p->port_destroyed && !p->exports &&
 	       !p->watch);
 	count_add(ports, -1);
-	free(p);
+	if (thread_current)
+		spares_put(&thread_current->spare_ports, p);
+	else
+		free(p); /* the thread is at its end */
 }
 
 /* A receive on a member of a set says so at once. */

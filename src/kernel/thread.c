@@ -71,6 +71,7 @@ struct thread *thread_new(struct task *task)
 	list_init(&thread->graves);
 	list_init(&thread->message_cache);
 	thread->n_cached = 0;
+	thread->spare_ports = (struct spares){ 0 };
 	list_init(&thread->task_link);
 	count_add(threads, 1);
 	return thread;
@@ -134,6 +135,7 @@ void thread_exit(struct thread *thread)
 	object_deinit(&thread->object);
 	assert(list_is_empty(&thread->graves));
 	message_cache_drain(thread);
+	spares_drain(&thread->spare_ports);
 	thread_current = NULL;
 	count_add(threads, -1);
 	thread_move(thread, &registry.unused);

@@ -13,6 +13,7 @@
 #include "kernel/traffic.h"
 #include "kernel/waiter.h"
 #include "platform/list.h"
+#include "platform/spares.h"
 
 struct space;
 struct task;
@@ -30,6 +31,7 @@ struct thread {
 	struct list graves;	   /* messages being destroyed, see message_destroy() */
 	struct list message_cache; /* message.port_link */
 	unsigned n_cached;
+	struct spares spare_ports;
 };
 
 #define CPU_UNKNOWN (~0u)

@@ -42,7 +42,7 @@ static void export_take_over_locked(struct export *x, struct message *m)
 	former->received++;
 	if (export_is_over_locked(former)) {
 		former->port->n_refs--; /* not the last: there is that of @x */
-		free(former);
+		spares_put(&node.exports, former);
 	}
 }
 
@@ -57,8 +57,10 @@ static void export_inherit_locked(struct export *x)
 
 static struct export *export_make_locked(struct link *link, struct port *port)
 {
-	struct export *x = certain_alloc(sizeof *x);
+	struct export *x = spares_take(&node.exports);
 
+	if (!x)
+		x = certain_alloc(sizeof *x);
 	lock_assert_held(&node.lock);
 	*x = (struct export){ .noted.kind = NOTED_EXPORT, .link = link, .peer_id = link->peer_id, .port = port };
 	lock_take(&port->lock);
@@ -150,7 +152,8 @@ static void export_mint_locked(struct export *x, enum right_kind kind, struct ri
 		port_add_rights(x->port, kind == RIGHT_SEND, kind == RIGHT_SEND_ONCE);
 }
 
-bool export_copy_send_locked(struct export *x, struct right *right)
+/* A naked send right to what the other end holds send rights to. False: it holds none. */
+static bool export_copy_send_locked(struct export *x, struct right *right)
 {
 	if (x->is_void || (x->is_settling && x->sends == 0)) {
 		export_mint_locked(x, RIGHT_SEND, right);
@@ -165,7 +168,7 @@ bool export_copy_send_locked(struct export *x, struct right *right)
 	return true;
 }
 
-bool export_use_once_locked(struct export *x, struct right *right)
+static bool export_use_once_locked(struct export *x, struct right *right)
 {
 	if (x->is_void) {
 		export_mint_locked(x, RIGHT_SEND_ONCE, right);
@@ -238,7 +241,7 @@ void export_leave_locked(struct export *x)
 	else
 		lock_drop(&port->lock);
 	if (is_over)
-		free(x);
+		spares_put(&node.exports, x);
 }
 
 static bool export_is_unused(const struct export *x)
@@ -305,18 +308,13 @@ static bool export_has_to_tell_locked(const struct export *x)
 	return n > 0 && (export_received_urgency_locked(x) || 2 * n >= x->port->qlimit);
 }
 
-void export_note_arrival_locked(struct export *x, struct message *m, bool is_awaited)
+static void export_note_arrival_locked(struct export *x, struct message *m, bool is_awaited)
 {
-	bool has_to_tell;
-
 	m->origin = x;
-	lock_take(&x->port->lock);
 	x->arrived++;
 	if (is_awaited)
 		x->awaited = x->arrived;
-	has_to_tell = export_has_to_tell_locked(x);
-	lock_drop(&x->port->lock);
-	if (has_to_tell)
+	if (export_has_to_tell_locked(x))
 		node_note(&x->noted);
 }
 
@@ -349,6 +347,26 @@ static void export_tell(struct export *x, enum frame_type type, uint32_t number,
 	link_send_locked(x->link, &f.header, urgency, NULL, 0);
 }
 
+bool export_take_message_locked(struct export *x, enum right_kind kind, struct message *m, bool is_awaited)
+{
+	bool is_copy = kind == RIGHT_SEND && x->sends > 0 && !x->is_void, has_moved = port_is_proxy(x->port);
+
+	if (is_copy)
+		m->dest = (struct right){ x->port, RIGHT_SEND };
+	else if (kind == RIGHT_SEND ? !export_copy_send_locked(x, &m->dest) : !export_use_once_locked(x, &m->dest))
+		return false;
+	lock_take(&x->port->lock);
+	if (is_copy)
+		port_copy_send_locked(x->port);
+	if (!has_moved)
+		export_note_arrival_locked(x, m, is_awaited);
+	lock_drop(&x->port->lock);
+	if (has_moved)
+		export_tell(x, FRAME_RECEIVED, 1, URGENCY_NORMAL); /* and goes on to where it is now */
+	export_check_unused_locked(x);
+	return true;
+}
+
 static uint32_t export_take_untold_locked(struct export *x)
 {
 	uint32_t n = x->received - x->told;
@@ -376,11 +394,6 @@ void export_answer_locked(struct export *x, bool at_once)
 void export_tell_limit_locked(struct export *x)
 {
 	export_tell(x, FRAME_LIMIT, x->told_limit, URGENCY_NORMAL);
-}
-
-void export_tell_received_locked(struct export *x, uint32_t n)
-{
-	export_tell(x, FRAME_RECEIVED, n, URGENCY_NORMAL);
 }
 
 void export_settle_locked(struct export *x)
@@ -411,7 +424,7 @@ void export_settle_locked(struct export *x)
 		export_tell(x, FRAME_LIMIT, limit, URGENCY_NORMAL);
 	}
 	if (is_over)
-		free(x);
+		spares_put(&node.exports, x);
 }
 
 void export_tell_death(struct port *port)

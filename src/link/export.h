@@ -73,10 +73,6 @@ bool export_has_room_locked(const struct link *link);
 void export_grant_locked(struct export *x, const struct right *right);
 /* A unit less: *right is it, naked. False: the other end has none. */
 bool export_withdraw_locked(struct export *x, enum right_kind kind, struct right *right);
-/* A naked send right to what the other end holds send rights to. False: it holds none. */
-bool export_copy_send_locked(struct export *x, struct right *right);
-/* The send-once right that a message was sent through. */
-bool export_use_once_locked(struct export *x, struct right *right);
 /* A right that comes home, or that is to be granted to somebody else: *right is it. False: the other end has none. */
 struct wire_right;
 bool export_take_locked(struct link *from, const struct wire_right *wire, struct right *right);
@@ -90,8 +86,9 @@ void export_return_locked(struct export *x);
 void export_leave_locked(struct export *x);
 void export_discard_locked(struct export *x);
 
-/* A message from the other end is about to be queued. @is_awaited: somebody there waits for it to leave the queue. */
-void export_note_arrival_locked(struct export *x, struct message *m, bool is_awaited);
+/* A message from the other end, through a right of that kind, is about to be queued: m->dest is that right, naked.
+ * @is_awaited: somebody there waits for it to leave the queue. False: the other end has no such right. */
+bool export_take_message_locked(struct export *x, enum right_kind kind, struct message *m, bool is_awaited);
 /* [port]: remote_ops.note_received_locked() */
 void export_note_received_locked(struct export *x);
 /* [port]: remote_ops.note_limit_locked() */
@@ -100,8 +97,6 @@ void export_note_limit_locked(struct port *port);
 void export_tell_limit_locked(struct export *x);
 /* Somebody there looks for room in the queue. */
 void export_answer_locked(struct export *x, bool at_once);
-/* Messages that were sent on to where the port is now. */
-void export_tell_received_locked(struct export *x, uint32_t n);
 /* Tells what was noted. */
 void export_settle_locked(struct export *x);
 

@@ -250,21 +250,12 @@ static bool take_request_dest_locked(struct link *from, const struct frame_messa
 static bool take_dest_locked(struct link *from, const struct frame_message *f, struct message *m)
 {
 	struct export *x = export_find_locked(from, f->index);
-	struct right dest;
 
 	if (!x)
 		return false;
 	if (m->is_request)
 		return take_request_dest_locked(from, f, m);
-	if (f->kind == RIGHT_SEND ? !export_copy_send_locked(x, &dest) : !export_use_once_locked(x, &dest))
-		return false;
-	m->dest = dest;
-	if (port_is_proxy(x->port))
-		export_tell_received_locked(x, 1); /* it has moved, and goes on */
-	else
-		export_note_arrival_locked(x, m, f->flags & MESSAGE_IS_AWAITED);
-	export_check_unused_locked(x);
-	return true;
+	return export_take_message_locked(x, f->kind, m, f->flags & MESSAGE_IS_AWAITED);
 }
 
 static bool read_message(struct arrival *a, const struct frame_message *f)

@@ -16,6 +16,7 @@
 
 #include "platform/list.h"
 #include "platform/lock.h"
+#include "platform/spares.h"
 
 struct link;
 struct noted;
@@ -40,7 +41,8 @@ struct node {
 	struct list flushes;	 /* at the former home: FLUSH that waits for a message */
 	struct list kept;	 /* messages that wait for one of these */
 	struct list unsent; /* struct unsent: rights for which a peer has no room, to be dropped with no lock held */
-	_Atomic(struct noted *) noted; /* a stack of what is to be settled */
+	struct spares exports, proxies; /* memory for new ones: each round trip makes one of each */
+	_Atomic(struct noted *) noted;	/* a stack of what is to be settled */
 };
 
 extern struct node node;

@@ -37,8 +37,10 @@ struct port *proxy_new_port(uint32_t limit)
 
 static struct proxy *proxy_make_locked(struct link *link, uint32_t index, struct port *port)
 {
-	struct proxy *x = certain_alloc(sizeof *x);
+	struct proxy *x = spares_take(&node.proxies);
 
+	if (!x)
+		x = certain_alloc(sizeof *x);
 	*x = (struct proxy){ .noted.kind = NOTED_PROXY, .link = link, .port = port, .index = index };
 	proxy_enter_table_locked(link, index, x);
 	return x;
@@ -211,7 +213,7 @@ static void proxy_leave_locked(struct proxy *x)
 	if (x->noted.is_listed)
 		x->noted.is_condemned = true;
 	else
-		free(x);
+		spares_put(&node.proxies, x);
 }
 
 /* Nothing is left here, nor does the owner believe so, and it need not wait for the end of the call: the port is not one that is
@@ -224,20 +226,23 @@ static bool proxy_may_end_locked(const struct proxy *x)
 	       !x->forced && !x->relocation && !(x->index & INDEX_IS_ADOPTED) && !x->noted.is_listed;
 }
 
+/* The port has ended, and with it the reference to it. */
 static void proxy_finish_locked(struct proxy *x)
 {
-	struct port *port = x->port;
-
 	proxy_tell_end(x, 0, 0);
 	proxy_leave_locked(x);
-	port_unref(port);
+}
+
+static void proxy_end_port_and_drop(struct port *port)
+{
+	port_end_proxy_locked(port);
+	port_unlock_unref(port);
 }
 
 /* Most often it is the right to answer, with which the proxy came; or a copy that was made for this message. */
 void proxy_use_locked(struct proxy *x, enum right_kind kind)
 {
 	struct port *port = x->port;
-	bool is_over;
 
 	lock_take(&port->lock);
 	port->n_refs--; /* not the last: there is ours */
@@ -247,18 +252,17 @@ void proxy_use_locked(struct proxy *x, enum right_kind kind)
 		port->n_sorights--;
 		x->told_onces--;
 	}
-	is_over = proxy_may_end_locked(x);
-	if (is_over)
-		port_end_proxy_locked(port);
-	else if (proxy_is_unsettled_locked(x))
+	if (proxy_may_end_locked(x)) {
+		proxy_end_port_and_drop(port);
+		proxy_finish_locked(x);
+		return;
+	}
+	if (proxy_is_unsettled_locked(x))
 		node_note(&x->noted);
 	else
 		node_unnote_locked(&x->noted);
 	lock_drop(&port->lock);
-	if (is_over)
-		proxy_finish_locked(x);
-	else
-		proxy_leave_if_untold_locked(x);
+	proxy_leave_if_untold_locked(x);
 }
 
 void proxy_settle_counts_locked(struct proxy *x)
@@ -287,8 +291,9 @@ static bool proxy_end_if_unused_locked(struct port *port)
 	lock_take(&port->lock);
 	is_unused = port->n_srights + port->n_sorights == 0 && !port->exports && !port->proxy->forced;
 	if (is_unused)
-		port_end_proxy_locked(port);
-	lock_drop(&port->lock);
+		proxy_end_port_and_drop(port);
+	else
+		lock_drop(&port->lock);
 	return is_unused;
 }
 
@@ -297,7 +302,7 @@ void proxy_settle_locked(struct proxy *x)
 	struct port *port = x->port;
 
 	if (x->noted.is_condemned) {
-		free(x);
+		spares_put(&node.proxies, x);
 		return;
 	}
 	atomic_store(&x->noted.is_listed, false);
