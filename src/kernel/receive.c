@@ -105,6 +105,7 @@ static bool receive_wait(struct reception *rx, mach_msg_return_t *result)
 	enum waiter_state end;
 
 	thread_check_wait(rx->thread);
+	probe2(block, w, NULL);
 	end = waiter_wait(w, rx->deadline, rx->thread->partner_cpu);
 	if (end == WAITER_DONE) {
 		*result = w->result;

@@ -144,6 +144,7 @@ static mach_msg_return_t send_wait(struct thread *thread, struct port *p, struct
 	thread_check_wait(thread);
 	if (port_is_proxy(p))
 		remote.ops.ask_for_room(p);
+	probe2(block, w, m);
 	end = waiter_wait(w, deadline, port_is_proxy(p) ? remote.ops.cpu(p) : CPU_UNKNOWN);
 	if (end == WAITER_DONE)
 		return w->result;

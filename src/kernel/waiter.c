@@ -148,7 +148,6 @@ enum waiter_state waiter_wait(struct waiter *w, const struct deadline *deadline,
 {
 	enum waiter_state end;
 
-	probe2(block, w, w->message);
 	end = wait_for_end(w, deadline, partner_cpu);
 	probe2(wake, w, end - WAITER_DONE);
 	return end;
