@@ -35,7 +35,8 @@ struct thing {
 static struct {
 	struct peer peer;
 	struct link *link;
-	bool is_sealed, is_sized, has_constants, has_gone;
+	bool is_sealed, is_sized, has_constants;
+	bool is_shut;	    /* the socket, in one direction: it may be too late for a sound greeting */
 	uint64_t announced; /* 0: none */
 	struct frames_world world;
 } w;
@@ -141,8 +142,10 @@ static void send_packet(struct input *in)
 	for (unsigned i = 0; i < N_FDS; i++)
 		if (!things[i].is_own)
 			close(things[i].fd);
-	if (was_greeting) /* V1; what is in the ring may end it again at once */
-		check(is_sound ? w.link->state == LINK_LIVE || w.link->is_broken : w.link->state != LINK_LIVE);
+	if (was_greeting && is_sound) /* V1; what is in the ring may end it again at once */
+		check(w.link->state == LINK_LIVE || w.link->is_broken || w.is_shut);
+	else if (was_greeting)
+		check(w.link->state != LINK_LIVE);
 }
 
 static void send_raw_packet(struct input *in)
@@ -267,6 +270,7 @@ static void step(struct input *in)
 		break;
 	case 8:
 		(void)shutdown(w.peer.socket, take(in, 1) & 1 ? SHUT_WR : SHUT_RD);
+		w.is_shut = true;
 		break;
 	case 9:
 		peer_seal(&w.peer);
