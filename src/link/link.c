@@ -596,15 +596,24 @@ static void lent_copy(const struct link *link, void *to, const char *from, size_
 		(void)memory_read(to, from, n);
 }
 
+/* As nobody else is told of room, we put what is before it. False: nothing of that has left. */
+static bool lent_advance_locked(struct link *link)
+{
+	const struct list *first = link->backlog.next;
+
+	link_flush_locked(link);
+	return link->backlog.next != first;
+}
+
 /* Puts the next piece, and drops the lock for as long as the sender's memory is looked at. Whatever else is put meanwhile waits
- * behind it. False: it is not its turn, or there is no room. */
+ * behind it. False: there is no room. */
 static bool lent_put_locked(struct link *link, struct late_frame *late)
 {
 	struct frame_data f = late_frame_piece(late);
 	void *at;
 
 	if (link->backlog.next != &late->link)
-		return false;
+		return lent_advance_locked(link);
 	at = ring_begin_put(&link->ring, &f, sizeof f, (uint32_t)f.size);
 	if (!at)
 		return false;
