@@ -124,7 +124,8 @@ static void check_padding_and_spoil(unsigned char *at, size_t n)
 	for (size_t i = n; i < padded_to; i++)
 		if (at[i])
 			fail_msg("byte %zu, behind the last of %zu, is %u", i, n, at[i]);
-	memset(at, SPOILT, padded_to);
+	if (padded_to)
+		memset(at, SPOILT, padded_to);
 }
 
 static void check_rights(const unsigned char *at, struct parcel *p)
