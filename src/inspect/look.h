@@ -2,7 +2,7 @@
 #pragma once
 
 /* How many entries of a name space one look takes in under its lock. */
-enum { LOOK_BUDGET = 2048 };
+enum { LOOK_BUDGET = 512 };
 
 /* Looks at tasks, names and ports, and writes down what it sees. What is seen in one call of these functions, of one task, is
  * of one moment, but for what has no lock in common: queues and counts of ports, each of which is of one moment itself. */
