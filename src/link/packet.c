@@ -84,15 +84,16 @@ enum packet_received packet_receive(int socket, struct parcel *parcel)
 		.msg_control = &control,
 		.msg_controllen = sizeof control,
 	};
-	unsigned n_fds = 0;
+	unsigned n_fds = 0, was_reset = 0;
 	ssize_t n;
 
 	parcel->has_sender = false;
 	for (unsigned i = 0; i < PACKET_MAX_FDS; i++)
 		parcel->fds[i] = -1;
+	/* If the peer died with something unread, the host says so once (ECONNRESET), before what the peer had sent. */
 	do {
 		n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !was_reset++)));
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? PACKET_NONE : PACKET_END;
 	if (n == 0)
