@@ -436,6 +436,10 @@ void wk_start(struct wk *w)
 	msleep_quiet(30); /* let it block */
 }
 
+/* A worker is looked at while it waits, which may take this program a while (sleep_until_quiet()): longer than the 150 ms that a
+ * probe gives it, on a machine that has much else to do. */
+enum { WORKER_PATIENCE = 4 };
+
 int wk_wait(struct wk *w, int ms)
 {
 	for (int t = 0; t < ms && !w->done; t += 5)
@@ -450,7 +454,7 @@ void wk_rcv(struct wk *w, mach_port_t p, int opt, unsigned size, unsigned timeou
 	w->ssize = 0;
 	w->rsize = size;
 	w->rname = p;
-	w->timeout = timeout;
+	w->timeout = WORKER_PATIENCE * timeout;
 	w->notify = MACH_PORT_NULL;
 	wk_start(w);
 }
@@ -461,7 +465,7 @@ void wk_snd(struct wk *w, int opt, unsigned timeout)
 	w->ssize = w->m.len;
 	w->rsize = 0;
 	w->rname = MACH_PORT_NULL;
-	w->timeout = timeout;
+	w->timeout = WORKER_PATIENCE * timeout;
 	w->notify = MACH_PORT_NULL;
 	wk_start(w);
 }
