@@ -669,8 +669,7 @@ static bool take_next(struct link *link, const char **objection)
 {
 	const unsigned char *bytes;
 	struct frame header;
-	enum ring_taken taken =
-		link->is_broken || link_is_held(link) ? RING_EMPTY : ring_peek(&link->ring, &header, &bytes);
+	enum ring_taken taken = link->is_broken ? RING_EMPTY : ring_peek(&link->ring, &header, &bytes);
 
 	if (taken == RING_EMPTY)
 		return false;
@@ -701,7 +700,8 @@ bool inbound_take_one(struct link *link)
 	const char *objection = NULL;
 	bool has_any;
 
-	if (link->is_draining)
+	/* What others wait for is taken even from a link that is held: one ring full, or some. */
+	if (link->is_draining || link_is_overloaded(link))
 		return false;
 	link->is_draining = true;
 	has_any = take_next(link, &objection);
@@ -721,7 +721,7 @@ bool inbound_drain(struct link *link)
 		return false;
 	link->is_draining = true;
 	/* A ring full, and then it is somebody else's turn. */
-	while (!objection && link->ring.head - from < RING_SIZE && take_next(link, &objection))
+	while (!objection && link->ring.head - from < RING_SIZE && !link_is_held(link) && take_next(link, &objection))
 		has_any = true;
 	link->has_rest = link->ring.head - from >= RING_SIZE;
 	link->is_draining = false;

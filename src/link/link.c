@@ -46,6 +46,7 @@ struct late_frame {
 	const char *source;
 	struct thread *lender;
 	struct list lent_link;
+	uint32_t gap; /* not 0: nothing, that leaves when there is room for so many bytes */
 	uint32_t size;
 	_Alignas(8) unsigned char bytes[];
 };
@@ -348,7 +349,7 @@ static bool late_frame_merge(struct link *link, const struct frame *frame)
 		struct late_frame *late = container_of(at, struct late_frame, link);
 		struct frame_index *earlier = (struct frame_index *)(void *)late->bytes;
 
-		if (late->memory.address || !is_count(&earlier->header))
+		if (late->memory.address || late->gap || !is_count(&earlier->header))
 			return false;
 		if (earlier->index != f->index)
 			continue;
@@ -452,6 +453,8 @@ static bool link_put_late_locked(struct link *link, struct late_frame *late)
 
 	if (late->memory.address)
 		return link_put_pieces_locked(link, late);
+	if (late->gap)
+		return ring_await_room(&link->ring, late->gap);
 	return link_put_locked(link, late->bytes, late->size, fds, late->n_fds, &late->n_fds_sent);
 }
 
@@ -467,12 +470,13 @@ void link_forget_backlog(void)
 
 void link_flush_locked(struct link *link)
 {
+	bool was_late = !list_is_empty(&link->backlog);
 	enum urgency urgency = URGENCY_NONE;
 	uint32_t tail = link->ring.tail;
 	struct list sent;
 
 	list_init(&sent);
-	if (!list_is_empty(&link->backlog))
+	if (was_late)
 		ring_look_for_room(&link->ring); /* perhaps it is the socket that is full */
 	while (link->state != LINK_ENDED && !link->is_broken && !list_is_empty(&link->backlog)) {
 		struct late_frame *late = list_first(&link->backlog, struct late_frame, link);
@@ -488,6 +492,8 @@ void link_flush_locked(struct link *link)
 		link_break_locked(link, "its ring makes no sense");
 	if (list_is_empty(&link->backlog))
 		atomic_store_explicit(&link->ring.own->is_full, 0, memory_order_relaxed);
+	if (was_late && list_is_empty(&link->backlog))
+		node_go_on_later_locked();
 	if (!list_is_empty(&link->backlog))
 		link_wake_peer(link, URGENCY_HIGH); /* to make room, even if nobody there attends */
 	else if (link->ring.tail != tail)
@@ -526,6 +532,25 @@ void link_send_memory_locked(struct link *link, struct memory *m, enum frame_typ
 		list_append(&link->lent, &late->lent_link);
 	}
 	link_flush_locked(link);
+}
+
+bool link_has_room_locked(struct link *link, uint32_t bytes)
+{
+	struct late_frame *late;
+
+	if (link->state == LINK_ENDED || link->is_broken)
+		return true;
+	if (!list_is_empty(&link->backlog))
+		link_flush_locked(link);
+	if (!list_is_empty(&link->backlog))
+		return false;
+	if (ring_await_room(&link->ring, bytes))
+		return true;
+	late = certain_alloc(sizeof *late);
+	*late = (struct late_frame){ .gap = bytes };
+	late_frame_append(link, late);
+	link_wake_peer(link, URGENCY_HIGH);
+	return false;
 }
 
 bool link_is_behind_locked(const struct link *link)
@@ -763,6 +788,12 @@ bool link_is_held(const struct link *link)
 {
 	return charge_is_over(link->charge, atomic_load_explicit(&limits.queued, memory_order_relaxed)) &&
 	       !link->is_closed;
+}
+
+bool link_is_overloaded(const struct link *link)
+{
+	return charge_is_over(link->charge, atomic_load_explicit(&limits.queued, memory_order_relaxed) +
+						    2 * atomic_load_explicit(&limits.announced, memory_order_relaxed));
 }
 
 static bool link_keep_fd_locked(struct link *link, int fd)

@@ -115,6 +115,8 @@ void link_send_memory_locked(struct link *link, struct memory *m, enum frame_typ
 /* Copies what the calling thread has lent, piece by piece straight into the ring while the peer takes them out; what the peer does
  * not take soon, aside. So one copy less, and the two that are left are made at the same time, by both ends. */
 void link_send_lent(struct link *link);
+/* Whether so many bytes can be put at once, of frames without descriptors. If not, migrate_go_on() is called when they can. */
+bool link_has_room_locked(struct link *link, uint32_t bytes);
 /* More waits for room than a ring holds: the caller, who holds no lock, helps to send it for as long as that goes on. */
 bool link_is_behind_locked(const struct link *link);
 void link_help(struct link *link);
@@ -148,6 +150,8 @@ bool link_charge_waiting_locked(struct link *link);
 void link_discharge_waiting_locked(uint64_t peer_id);
 /* Its messages take so much memory, as long as nobody receives them, that no more is taken from it. */
 bool link_is_held(const struct link *link);
+/* By far. */
+bool link_is_overloaded(const struct link *link);
 
 /* The peer broke the rules: one line in the log; the poller will end the link. */
 void link_break_locked(struct link *link, const char *why);

@@ -995,6 +995,39 @@ struct link *migrate_home_locked(const struct proxy *proxy, uint32_t *index)
 	return r ? r->to : proxy->link;
 }
 
+/* A1 of all @n_rights that a message carries has to be in the rings of their holders before A2: what waits for room is behind B's
+ * offer, if it comes at all. */
+static bool holders_can_be_told_locked(struct link *home, const struct port *port, uint32_t n_rights)
+{
+	uint32_t bytes = 4 * sizeof(struct frame_ticket) + 2 * sizeof(struct frame_ticket) * n_rights;
+	bool can = true;
+
+	for (struct export *x = port->exports; x; x = x->next) {
+		if (!export_has_to_follow(x, home))
+			continue;
+		link_introduce_locked(x->link, home);
+		can &= link_has_room_locked(x->link, bytes < RING_SIZE / 2 ? bytes : RING_SIZE / 2);
+	}
+	return can;
+}
+
+static uint32_t receive_rights_of(const struct message *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_items; i++)
+		n += m->items[i].right == RIGHT_RECEIVE ? m->items[i].n_rights : 0;
+	return n;
+}
+
+static bool receive_right_holds_back_locked(const struct message *m, const struct port *port)
+{
+	const struct port *dest = m->dest.port;
+
+	return port_is_unsettled_locked(port) ||
+	       (port_is_proxy(dest) && !holders_can_be_told_locked(dest->proxy->link, port, receive_rights_of(m)));
+}
+
 /* Messages that only pass by are not held up by a right in limbo, unless nobody could grant it yet. */
 static bool right_holds_back_locked(const struct message *m, const struct port *port, enum right_kind kind)
 {
@@ -1002,7 +1035,7 @@ static bool right_holds_back_locked(const struct message *m, const struct port *
 
 	if (r)
 		return m->sent_by != SENDER_OTHER || !r->to;
-	return kind == RIGHT_RECEIVE && port && port != PORT_DEAD && port_is_unsettled_locked(port);
+	return kind == RIGHT_RECEIVE && port && port != PORT_DEAD && receive_right_holds_back_locked(m, port);
 }
 
 static bool message_has_to_wait_locked(const struct message *m)
@@ -1037,7 +1070,8 @@ static bool kept_precedes_locked(const struct message *m)
 
 bool migrate_keeps_back_locked(const struct message *m)
 {
-	if (list_is_empty(&node.relocations) && list_is_empty(&node.moves) && list_is_empty(&node.kept))
+	if (list_is_empty(&node.relocations) && list_is_empty(&node.moves) && list_is_empty(&node.kept) &&
+	    !receive_rights_of(m))
 		return false;
 	return message_has_to_wait_locked(m) || kept_precedes_locked(m);
 }

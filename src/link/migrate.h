@@ -4,7 +4,8 @@
 /* Migration: a receive right moves, in a message, from its home A to B. Rights to the port are at A, at B, and at other
  * holders H. Names: P is the port at A, and the proxy that it becomes there; P' is the port at B.
  *
- *   A1  MOVED to each H: your export is at B now; my ticket n. H and B are introduced
+ *   A1  MOVED to each H: your export is at B now; my ticket n. H and B are introduced. As long as that would not find room in
+ *       H's ring at once, the message that carries the right waits: so MOVED can be read there before anything that comes of A2
  *   A2  MOVE to B: under an *adopted* index h, which A chooses, B is to export P' to A, with units for all rights but B's own;
  *       and who the holders are, with which ticket. P becomes a proxy for h
  *   A3  the requests (no-senders, port-destroyed) and the queue follow as messages to h, then the message with the right
@@ -44,7 +45,8 @@
  *       and the port dies. What H had sent and A had not sent on is lost with A, as is what A held itself.
  *
  * Limits.
- *   - H that is stopped (SIGSTOP) holds up B4: the port moves once, and then waits for H to run or to die.
+ *   - H that is stopped (SIGSTOP) holds up B4: the port moves once, and then waits for H to run or to die. If its ring is full it
+ *     holds up A1. Of one message with hundreds of receive rights to such a port MOVED may still come too late.
  *   - After H2 H believes the queue to be empty: as many messages as its limit may come beyond the limit.
  *   - Receive rights that are moved into each other's queues by two nodes at the same moment stay there until one ends. */
 

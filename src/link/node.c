@@ -13,6 +13,7 @@
 #include "link/export.h"
 #include "link/heir.h"
 #include "link/link.h"
+#include "link/migrate.h"
 #include "link/outbound.h"
 #include "link/poller.h"
 #include "link/proxy.h"
@@ -65,6 +66,15 @@ void node_drop_later_locked(const struct right *right)
 	atomic_store(&remote.is_unsettled, true);
 }
 
+void node_go_on_later_locked(void)
+{
+	lock_assert_held(&node.lock);
+	if (list_is_empty(&node.kept))
+		return;
+	node.has_to_go_on = true;
+	atomic_store(&remote.is_unsettled, true);
+}
+
 static void drop_unsent(struct list *unsent)
 {
 	list_for_each(x, unsent, struct unsent, link) {
@@ -74,10 +84,12 @@ static void drop_unsent(struct list *unsent)
 	}
 }
 
-static void node_settle(void)
+/* True: messages that were kept are to go on. */
+static bool settle_noted(void)
 {
 	struct noted *noted, *next;
 	struct list unsent;
+	bool has_to_go_on;
 
 	lock_take(&node.lock);
 	atomic_store(&remote.is_unsettled, false);
@@ -90,8 +102,17 @@ static void node_settle(void)
 	}
 	list_init(&unsent);
 	list_splice(&unsent, &node.unsent);
+	has_to_go_on = node.has_to_go_on;
+	node.has_to_go_on = false;
 	lock_drop(&node.lock);
 	drop_unsent(&unsent);
+	return has_to_go_on;
+}
+
+static void node_settle(void)
+{
+	while (settle_noted())
+		migrate_go_on();
 }
 
 static const struct remote_ops node_ops = {

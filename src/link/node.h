@@ -40,6 +40,7 @@ struct node {
 	struct list relocations; /* at holders: ports that are moving */
 	struct list flushes;	 /* at the former home: FLUSH that waits for a message */
 	struct list kept;	 /* messages that wait for one of these */
+	bool has_to_go_on;	 /* there is room for what one of them has to say first: migrate_go_on() */
 	struct list unsent; /* struct unsent: rights for which a peer has no room, to be dropped with no lock held */
 	struct spares exports, proxies; /* memory for new ones: each round trip makes one of each */
 	_Atomic(struct noted *) noted;	/* a stack of what is to be settled */
@@ -68,6 +69,9 @@ void node_note(struct noted *noted);
 /* There is nothing to settle any more. Takes the note back if nothing was noted since; else it stays, for nothing. By who
  * holds node.lock, and all locks under which it is noted. */
 void node_unnote_locked(struct noted *noted);
+
+/* At the end of the call, messages that were kept may leave. node.lock is held. */
+void node_go_on_later_locked(void);
 
 /* Drops a naked right at the end of the call. node.lock is held. */
 struct right;

@@ -197,6 +197,7 @@ static void hot_unwatch_room(void)
 		if (link->is_watched)
 			unwatch_room(link);
 	assert(poller.n_watched == 0);
+	remote_settle();
 }
 
 static void link_make_cold(struct link *link)
@@ -310,6 +311,7 @@ static void flush(struct link *link)
 	lock_take(&node.lock);
 	link_flush_locked(link);
 	lock_drop(&node.lock);
+	remote_settle();
 }
 
 static bool drain_hot(void)

@@ -151,6 +151,11 @@ static bool ring_wait_for_room(struct ring *ring, uint32_t size)
 	return true;
 }
 
+bool ring_await_room(struct ring *ring, uint32_t size)
+{
+	return ring_has_room(ring, size) || ring_wait_for_room(ring, size);
+}
+
 static uint32_t ring_frame_size(uint32_t head_size, uint32_t rest_size)
 {
 	return head_size + ((rest_size + 7) & ~7u);

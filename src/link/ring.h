@@ -98,6 +98,8 @@ void *ring_begin_put(struct ring *ring, const void *head, uint32_t head_size, ui
 void ring_end_put(struct ring *ring, uint32_t head_size, uint32_t rest_size);
 /* So many bytes are better written past the cache, because the other end runs on another CPU. */
 bool ring_is_far(const struct ring *ring, uint32_t size);
+/* Whether there is room for @size bytes; if not, the other end will ring as for ring_put(). */
+bool ring_await_room(struct ring *ring, uint32_t size);
 /* What waits for something else than room has to look, too, or room that it does not need stays new. */
 void ring_look_for_room(struct ring *ring);
 /* As long as somebody watches, nobody needs to be told of room. Who stops watching puts what is left, or sets is_full so. */

@@ -405,6 +405,44 @@ static void no_senders_waits_for_all_who_follow(struct process *old, struct proc
 	expect_ok(destroy_at(old, port));
 }
 
+static void do_post_memory(long *n)
+{
+	static char bytes[4 << 16];
+	struct letter l;
+
+	letter_to(&l, (mach_port_t)n[0], MACH_MSG_TYPE_COPY_SEND, (int)n[1]);
+	letter_add_memory(&l, bytes, sizeof bytes, false);
+	expect_ok(post(here(), &l));
+}
+
+/* So it hears later that the port has moved than the new home does, who offers its own. */
+static void a_holder_is_stopped_and_has_much_to_read(struct process *old, struct process *new, struct process *holder)
+{
+	mach_port_t port = port_with_send_at(old), held = give_send_to(old, port, holder), moved;
+	mach_port_t box = port_at(holder), to_box = give_send_to(holder, box, old), known = port_at(holder);
+	struct letter l;
+
+	expect_ok(deallocate_at(new, give_send_to(holder, known, new))); /* those two are linked */
+	for (int i = 0; i < 4; i++) { /* fewer than the queue holds: nobody there says how much room there is */
+		kill(holder->pid, SIGSTOP);
+		ask(old, do_post_memory, to_box, i);
+		letter_to(&l, old->mail_to[new->number], MACH_MSG_TYPE_COPY_SEND, 0);
+		letter_add_port(&l, port, MACH_MSG_TYPE_MOVE_RECEIVE);
+		expect_ok(post_at(old, &l));
+		kill(holder->pid, SIGCONT);
+		moved = take_mail(new);
+		expect_ok(send_id_at(holder, held, i));
+		expect_message_at(new, moved, i);
+		expect_message_at(holder, box, i);
+		port = move_receive(new, moved, old);
+	}
+	expect_ok(destroy_at(old, port));
+	expect_ok(deallocate_at(holder, held));
+	expect_ok(deallocate_at(old, to_box));
+	expect_ok(destroy_at(holder, box));
+	expect_ok(destroy_at(holder, known));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +460,9 @@ int main(int argc, char **argv)
 		trio_tests(a_blocked_receiver_is_released),
 		trio_tests(it_dies_at_the_new_home),
 		trio_tests(no_senders_waits_for_all_who_follow),
+		trio_test(a_holder_is_stopped_and_has_much_to_read, "parent first", 0, 1, 2),
+		trio_test(a_holder_is_stopped_and_has_much_to_read, "parent second", 1, 0, 2),
+		trio_test(a_holder_is_stopped_and_has_much_to_read, "siblings", 1, 2, 3),
 	};
 
 	return family_main(argc, argv, tests);
