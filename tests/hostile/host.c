@@ -120,6 +120,34 @@ void host_say(struct host *h, int word)
 	assert_true(message_send(&h->parent, h->service, MACH_MSG_TYPE_PORT_SEND, word));
 }
 
+static void read_log(struct host *h, char *log, size_t size)
+{
+	size_t n = 0;
+	ssize_t more;
+
+	do {
+		more = pread(h->log, log + n, size - 1 - n, (off_t)n);
+		n += more > 0 ? (size_t)more : 0;
+	} while (more > 0);
+	log[n] = '\0';
+}
+
+/* With the end of what it said, and how it ended, if it has. */
+static _Noreturn void fail_without_answer(struct host *h)
+{
+	static char log[64 << 20];
+	size_t n, shown = 2000;
+	int status;
+
+	read_log(h, log, sizeof log);
+	n = strlen(log);
+	fprintf(stderr, "%s\n", n > shown ? log + n - shown : log); /* more than print_error() prints */
+	if (waitpid(h->pid, &status, WNOHANG) == h->pid)
+		print_error("it has ended with status %#x\n", (unsigned)status);
+	fail_msg("the victim does not answer any more");
+	abort();
+}
+
 struct report host_report(struct host *h)
 {
 	struct {
@@ -141,7 +169,7 @@ struct report host_report(struct host *h)
 	assert_true(message_put(&h->parent, &w));
 	do
 		if (!peer_take_type(&h->parent, FRAME_MESSAGE, &answer, sizeof answer))
-			fail_msg("the victim does not answer any more");
+			fail_without_answer(h);
 	while (answer.message.id != WORD_REPORT);
 	return answer.report;
 }
@@ -181,18 +209,6 @@ void host_expect_balance(struct host *h)
 		}
 		nap();
 	}
-}
-
-static void read_log(struct host *h, char *log, size_t size)
-{
-	size_t n = 0;
-	ssize_t more;
-
-	do {
-		more = pread(h->log, log + n, size - 1 - n, (off_t)n);
-		n += more > 0 ? (size_t)more : 0;
-	} while (more > 0);
-	log[n] = '\0';
 }
 
 void host_end(struct host *h, char *log, size_t size)
