@@ -426,6 +426,13 @@ static void fill_caches(void)
 	must("mach_port_destroy", mach_port_destroy(mach_task_self(), m.msgh_remote_port));
 }
 
+/* Ports' memory is kept as well; pieces of it may differ by a few bytes, so it is given back before bytes are counted. */
+static long heap_in_use(void)
+{
+	spares_drain(&thread_current->spare_ports);
+	return heap_bytes;
+}
+
 /* F4. Runs the scenario with one failure; again when bytes seem to be left over. False: it has no such allocation. */
 static bool run_balanced(const struct scenario *s, unsigned long which)
 {
@@ -436,14 +443,14 @@ static bool run_balanced(const struct scenario *s, unsigned long which)
 	for (int i = 0; i < 4; i++) {
 		fill_caches(); /* a failure before this one may have used up some of them */
 		kernel_counts_read(&counts);
-		heap = heap_bytes;
+		heap = heap_in_use();
 		pages = page_bytes;
 		run_once(s);
 		expect_counts(&counts);
-		if (heap_bytes <= heap && page_bytes <= pages)
+		if (heap_in_use() <= heap && page_bytes <= pages)
 			return has_failed;
 	}
-	complain("leaks %ld bytes of the heap and %ld of pages", heap_bytes - heap, page_bytes - pages);
+	complain("leaks %ld bytes of the heap and %ld of pages", heap_in_use() - heap, page_bytes - pages);
 	return has_failed;
 }
 
