@@ -258,7 +258,10 @@ void export_check_unused_locked(struct export *x)
 void export_give_back_locked(struct export *x)
 {
 	x->is_given_back = true;
-	export_check_unused_locked(x);
+	if (port_is_dead(x->port) && !x->moved_ticket && !x->is_void)
+		export_discard_locked(x);
+	else
+		export_check_unused_locked(x);
 }
 
 /* The port has died: nobody counts what is held of it. */

@@ -114,7 +114,7 @@ struct frame_index {
 			* or if negative, messages that you sent before I granted this to you, and that are queued;
 			* LIMIT: the limit */
 	int32_t onces; /* COUNT, FLUSH, READY: likewise of send-once rights; RECEIVED: 1, an answer; ASK: 1, answer at once */
-	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one */
+	uint32_t is_end; /* COUNT: I do not know it any more, if it is an adopted one, or one of a port that has died */
 };
 
 /* FRAME_INTRODUCTION */

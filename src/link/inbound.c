@@ -352,7 +352,7 @@ static const char *take_message(struct link *from, struct reader r)
  * under way to it when the port that it is about moved from there to here. */
 static bool take_more_locked(struct link *from, struct export *x, uint32_t n_sends, uint32_t n_onces)
 {
-	bool is_owed = migrate_is_settling_locked(from, x->index);
+	bool is_owed = migrate_is_settling_locked(from, x->index) || port_is_dead(x->port);
 
 	if ((n_sends && x->sends == 0 && !is_owed && x->index != INDEX_OF_NODE) || (n_onces && !is_owed) ||
 	    n_sends > LINK_MAX_UNITS - x->sends || (n_onces && n_onces + (uint64_t)x->onces > LINK_MAX_ONCES))

@@ -893,6 +893,17 @@ static void relocation_stop_locked(struct relocation *r)
 	r->onces = proxy->told_onces;
 }
 
+/* With FLUSH the old index is A's again, which may grant another port by it before READY. */
+static void relocation_rename_locked(struct relocation *r)
+{
+	struct proxy *proxy = r->proxy;
+
+	proxy_leave_table_locked(proxy->link, proxy->index, proxy);
+	proxy->link = r->to;
+	proxy->index = r->index;
+	proxy_enter_table_locked(proxy->link, proxy->index, proxy);
+}
+
 /* H1 */
 static void relocation_flush_locked(struct relocation *r, struct link *home)
 {
@@ -902,11 +913,7 @@ static void relocation_flush_locked(struct relocation *r, struct link *home)
 		relocation_stop_locked(r);
 	r->to = home;
 	if (r->proxy)
-		proxy_enter_table_locked(home, r->index, r->proxy);
-	if (r->proxy && r->is_orphan) {
-		r->proxy->link = home;
-		r->proxy->index = r->index;
-	}
+		relocation_rename_locked(r);
 	if (giver && !r->is_orphan && !r->is_dead)
 		send_index(giver, FRAME_FLUSH, r->old_index, r->sends, r->onces);
 }
@@ -1214,6 +1221,14 @@ void migrate_forget_proxy_locked(struct proxy *proxy)
 			other->proxy = NULL;
 }
 
+/* What had been offered is not named any more. */
+static void give_back_offered_locked(const struct relocation *r)
+{
+	struct frame_index f = { .header = { sizeof f, FRAME_COUNT, 0 }, .index = r->index, .is_end = true };
+
+	link_send_locked(r->to, &f.header, URGENCY_SOON, NULL, 0);
+}
+
 /* The port of a proxy in limbo has died, or nobody knows where it is. One that is not waits for A to say so. */
 void migrate_take_void(struct link *from, const struct frame_ticket *f)
 {
@@ -1225,6 +1240,8 @@ void migrate_take_void(struct link *from, const struct frame_ticket *f)
 	r = relocation_find_locked(f->node, from->peer_id, f->number);
 	if (r && r->proxy && r->proxy->relocation == r)
 		proxy_end_locked(r->proxy, &ended);
+	if (r && r->to)
+		give_back_offered_locked(r);
 	if (r && relocation_owes_flush(r))
 		r->is_void = true;
 	else if (r)
@@ -1278,17 +1295,26 @@ static void end_heirs_locked(struct port *port)
 	}
 }
 
+/* Of the units that were to be moved from them nobody hears any more. */
+static void end_given_back_locked(struct port *port)
+{
+	struct export *next;
+
+	for (struct export *x = port->exports; x; x = next) {
+		next = x->next;
+		if (x->is_given_back)
+			export_give_back_locked(x);
+	}
+}
+
 void migrate_note_death_locked(struct port *port)
 {
 	end_heirs_locked(port);
 	list_for_each(s, &node.settlers, struct settler, link) {
 		if (s->port != port || (!s->export && !s->is_gone))
 			continue;
-		if (s->export) {
+		if (s->export) /* which stays, and owes what comes, until the holder gives it back */
 			send_ticket(s->export->link, FRAME_VOID, s->giver, s->number, NULL, 0, 0);
-			s->export->is_settling = false;
-			export_check_unused_locked(s->export);
-		}
 		settler_free_locked(s);
 	}
 	list_for_each(move, &node.moves, struct move, link) {
@@ -1303,6 +1329,7 @@ void migrate_note_death_locked(struct port *port)
 		move_free_locked(move);
 		port_unref(port); /* not the last */
 	}
+	end_given_back_locked(port);
 }
 
 /* H is gone after B2. What it had is A's to say: it may have said so already, or H's FLUSH is under way. */
@@ -1425,13 +1452,12 @@ static void relocation_orphan_locked(struct relocation *r)
 	r->is_orphan = true;
 	if (home)
 		relocation_ask_locked(r, home);
-	if (!proxy)
+	if (!proxy || r->to)
 		return;
-	if (!r->to)
-		relocation_stop_locked(r);
+	relocation_stop_locked(r);
 	proxy_leave_table_locked(proxy->link, proxy->index, proxy);
-	proxy->link = r->to;
-	proxy->index = r->to ? r->index : INDEX_NONE;
+	proxy->link = NULL;
+	proxy->index = INDEX_NONE;
 }
 
 static void end_relocations_of_giver_locked(uint64_t giver)

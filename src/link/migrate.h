@@ -14,13 +14,13 @@
  *       so B holds what it sends itself (port.held) until B3. FLUSH to A for the index it held under
  *   B2  OFFER, of no kind, to each H, as soon as it is linked: a new export y, without units yet
  *   H1  on OFFER, before which MOVED has been put, H stops: nothing for the port leaves H from now on (it is in *limbo*), and
- *       no right to it. FLUSH to A, with the units that H has: that was all by the old way. The proxy is for y, too, from now
- *       on, so that a right that B grants is known
+ *       no right to it. FLUSH to A, with the units that H has: that was all by the old way, and the old index, which A may use
+ *       for another port at once, is not H's any more. The proxy is for y from now on, so that a right that B grants is known
  *   A5  on FLUSH, after all that H had sent: the relay ends. FLUSHED to B: ticket n, and the units, which are H's from now on.
  *       On B's FLUSH: FLUSHED without a ticket
  *   B3  on FLUSHED, after all that came from A for the port has been delivered, the units of h become units of y; READY to H.
  *       On its own: what was held is delivered
- *   H2  on READY the proxy is for y alone; what was kept back leaves
+ *   H2  on READY what was kept back leaves
  *   B4  the port is *settled* when its right has arrived and each H and B itself have done B3. Until then it does not move
  *       on: a message that carries it waits. So there is one A and one B at a time, and each H is at A, or between them
  *
@@ -37,7 +37,8 @@
  *   B dies, or P' does: P dies at A, which tells each H (DIED), and keeps the relay until FLUSH, so that it knows when the
  *       index is free. H that had not begun with H1 answers with FLUSH; others have sent it, and hear of B's death by the end
  *       of their link to it. Of that of P' B tells each H, too, in the place of READY or of the offer (VOID). H is done when it
- *       has heard of both, whichever comes first.
+ *       has heard of both, whichever comes first. An offered y has no units that H could give back: B keeps it, and takes what H
+ *       may have given by it, until H answers VOID (COUNT, is_end). Of a dead port nobody counts
  *   H dies: A takes its units back and says so (FLUSHED, no units), unless it has had its FLUSH. B waits for that, if it had come
  *       to B2, before the port moves on: else A's FLUSHED would speak of units that B had given away with the port.
  *   A dies before its message had come: P' dies. After that, B grants each H what A2 said that it has, and READY comes without

@@ -136,6 +136,196 @@ static void new_home_knows_first_that_the_old_one_died(struct host *h)
 	peer_deinit(&new);
 }
 
+/* ---- who follows, and what is named meanwhile --------------------------------------------------------------------------- */
+
+/* What @p sends next stays in the queue, and the rights with it are the victim's own, until it is told to go on. */
+static void pause_victim(struct peer *p, uint32_t service)
+{
+	assert_true(message_send(p, service, MACH_MSG_TYPE_PORT_SEND, WORD_PAUSE));
+}
+
+static void resume_victim(struct host *h)
+{
+	assert_int_equal(kill(h->pid, SIGUSR1), 0);
+}
+
+enum { OLD_INDEX = 7, NEW_INDEX = 4 };
+
+/* The victim holds a right to a port of @old, which has moved to @new, and is between the two. */
+static void begin_to_follow(struct peer *old, struct peer *new, uint32_t service)
+{
+	struct wire_right offered = { WIRE_MINE, 0, 5, NEW_INDEX };
+	struct frame_index f;
+
+	pause_victim(old, service);
+	send_right(old, service, OLD_INDEX);
+	assert_true(ticket_send(old, FRAME_MOVED, new->id, 1, right_mine(0, OLD_INDEX)));
+	assert_true(soon(is_taken(old)));
+	assert_true(ticket_send(new, FRAME_OFFER, old->id, 1, offered));
+	assert_true(peer_take_type(old, FRAME_FLUSH, &f, sizeof f));
+	assert_int_equal(f.index, OLD_INDEX);
+	assert_int_equal(f.sends, 1);
+}
+
+static void expect_given_back(struct peer *p, uint32_t index)
+{
+	struct frame_index f;
+
+	assert_true(peer_take_type(p, FRAME_COUNT, &f, sizeof f));
+	assert_int_equal(f.index, index);
+	assert_int_equal(f.sends, -1);
+	assert_int_equal(f.onces, 0);
+}
+
+/* The old home has FLUSH, and grants another port under the index that is free again, before the new home says READY. */
+static void old_index_is_granted_again(struct host *h)
+{
+	struct peer old, new;
+	uint32_t service;
+
+	host_link(h, &old);
+	host_link(h, &new);
+	service = host_grant(h, &old);
+	begin_to_follow(&old, &new, service);
+	send_right(&old, service, OLD_INDEX);
+	assert_true(soon(is_taken(&old)));
+	assert_true(index_send(&new, FRAME_READY, NEW_INDEX, 1, 0, 0));
+	assert_true(soon(is_taken(&new)));
+	resume_victim(h);
+	expect_given_back(&old, OLD_INDEX);
+	expect_given_back(&new, NEW_INDEX);
+	peer_deinit(&old);
+	peer_deinit(&new);
+}
+
+/* The port dies at its new home, which hears that nothing more will come for the index that it has offered. */
+static void what_was_offered_is_given_back_though_it_is_dead(struct host *h)
+{
+	struct peer old, new;
+	struct frame_index f;
+
+	host_link(h, &old);
+	host_link(h, &new);
+	begin_to_follow(&old, &new, host_grant(h, &old));
+	assert_true(index_send(&new, FRAME_DIED, NEW_INDEX, 0, 0, 0));
+	assert_true(ticket_send(&new, FRAME_VOID, old.id, 1, right_none));
+	assert_true(peer_take_type(&new, FRAME_COUNT, &f, sizeof f));
+	assert_int_equal(f.index, NEW_INDEX);
+	assert_int_equal(f.sends, 0);
+	assert_true(f.is_end);
+	resume_victim(h);
+	peer_deinit(&old);
+	peer_deinit(&new);
+}
+
+/* ---- a port that moves to the victim, and dies there before its holder has followed ---------------------------------- */
+
+enum { MOVED_INDEX = INDEX_IS_ADOPTED | 1, MOVED_TICKET = 9 };
+
+/* MOVE, of a port to which only @holder has a right, and that right; and the message with the port, which waits to be received. */
+static uint32_t move_to_victim(struct host *h, struct peer *old, struct peer *holder, struct frame_ticket *offer)
+{
+	struct {
+		struct frame_move f;
+		struct move_holder holder;
+	} move = {
+		.f = { .header = { sizeof move, FRAME_MOVE, 0 },
+		       .index = MOVED_INDEX,
+		       .mine = INDEX_NONE,
+		       .sends = 1,
+		       .limit = 5,
+		       .n_holders = 1 },
+		.holder = { holder->id, MOVED_TICKET, 1, 0 },
+	};
+	struct wire_right right = { WIRE_RECEIVE, MACH_MSG_TYPE_PORT_RECEIVE, 0, MOVED_INDEX };
+	uint32_t service = host_grant(h, old);
+	struct writing w;
+
+	pause_victim(old, service);
+	assert_true(peer_put(old, &move, sizeof move));
+	(void)complex_begin(&w, service, OTHER_ID, right_none, right.kind, 1);
+	writing_add(&w, &right, sizeof right);
+	assert_true(message_put(old, &w));
+	assert_true(peer_take_type(holder, FRAME_OFFER, offer, sizeof *offer));
+	assert_int_equal(offer->right.kind, 0);
+	assert_int_equal(offer->number, MOVED_TICKET);
+	return offer->right.value;
+}
+
+static void send_flushed(struct peer *old, const struct peer *holder)
+{
+	struct frame_ticket f = {
+		.header = { sizeof f, FRAME_FLUSHED, 0 },
+		.node = holder->id,
+		.number = MOVED_TICKET,
+		.right = { WIRE_YOURS, 0, 0, MOVED_INDEX },
+		.sends = 1,
+	};
+
+	assert_true(peer_put(old, &f, sizeof f));
+	assert_true(index_send(old, FRAME_COUNT, MOVED_INDEX, 0, 0, 1));
+}
+
+static bool has_ports(struct host *h, long n)
+{
+	return host_report(h).counts.ports == n;
+}
+
+/* It hands on a right that it had been told of by the offer, and the new home has not heard of that when the port dies. */
+static void holder_gives_what_died_as_it_was_offered(struct host *h)
+{
+	struct peer old, holder;
+	struct frame_ticket f;
+	uint32_t index;
+	long n_ports;
+
+	host_link(h, &old);
+	host_link(h, &holder);
+	n_ports = host_report(h).counts.ports;
+	index = move_to_victim(h, &old, &holder, &f);
+	resume_victim(h);
+	assert_true(peer_take_type(&holder, FRAME_VOID, &f, sizeof f));
+	assert_true(ticket_send(&holder, FRAME_DEPOSIT, old.id, 1, right_moved(MACH_MSG_TYPE_PORT_SEND, index)));
+	assert_true(peer_take_type(&old, FRAME_VOID, &f, sizeof f));
+	assert_int_equal(f.node, holder.id);
+	assert_true(index_send(&holder, FRAME_COUNT, index, 0, 0, 1));
+	send_flushed(&old, &holder);
+	assert_true(soon(has_ports(h, n_ports)));
+	peer_deinit(&old);
+	peer_deinit(&holder);
+}
+
+/* All that came by the old way has not been delivered, because of a right that is still to come. */
+static void port_dies_between_flushed_and_ready(struct host *h)
+{
+	struct wire_right right = { WIRE_TICKET, MACH_MSG_TYPE_PORT_SEND, 0, 0 }, dead = { .kind = right.kind };
+	struct peer old, holder;
+	struct wire_ticket ticket;
+	struct frame_ticket f;
+	struct writing w;
+	uint32_t index;
+	long n_ports;
+
+	host_link(h, &old);
+	host_link(h, &holder);
+	ticket = (struct wire_ticket){ holder.id, 1 };
+	n_ports = host_report(h).counts.ports;
+	index = move_to_victim(h, &old, &holder, &f);
+	(void)complex_begin(&w, MOVED_INDEX, OTHER_ID, right_none, right.kind, 1);
+	writing_add(&w, &right, sizeof right);
+	writing_add(&w, &ticket, sizeof ticket);
+	assert_true(message_put(&old, &w));
+	send_flushed(&old, &holder);
+	assert_true(soon(is_taken(&old)));
+	resume_victim(h);
+	assert_true(peer_take_type(&holder, FRAME_VOID, &f, sizeof f));
+	assert_true(index_send(&holder, FRAME_COUNT, index, 0, 0, 1));
+	assert_true(ticket_send(&holder, FRAME_VOID, old.id, 1, dead));
+	assert_true(soon(has_ports(h, n_ports)));
+	peer_deinit(&old);
+	peer_deinit(&holder);
+}
+
 /* ---- a right that is handed on, to a port that has died ---------------------------------------------------------------- */
 
 /* The owner says so before the giver's message has come. */
@@ -220,6 +410,10 @@ int main(int argc, char **argv)
 		order(new_home_tells_of_death_first),
 		order(old_home_tells_of_death_first),
 		order(new_home_knows_first_that_the_old_one_died),
+		order(old_index_is_granted_again),
+		order(what_was_offered_is_given_back_though_it_is_dead),
+		order(holder_gives_what_died_as_it_was_offered),
+		order(port_dies_between_flushed_and_ready),
 		order(last_words_of_a_peer_that_read_nothing),
 		order(ticket_comes_after_its_owner_has_said_no),
 	};
