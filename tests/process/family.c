@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -820,4 +821,18 @@ int family_run(int argc, char **argv, const struct CMUnitTest *tests, size_t n)
 		cmocka_set_test_filter(argv[1]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return _cmocka_run_group_tests("process", tests, n, warm_up, NULL);
+}
+
+pid_t broker_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof peer;
+
+	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	close(fd);
+	return peer.pid;
 }

@@ -178,4 +178,7 @@ struct process *process_number(unsigned n);
 #define family_main(argc, argv, tests) family_run((argc), (argv), (tests), sizeof(tests) / sizeof *(tests))
 int family_run(int argc, char **argv, const struct CMUnitTest *tests, size_t n);
 
+/* The broker that listens at that socket; 0: none. */
+pid_t broker_at(const char *path);
+
 #endif

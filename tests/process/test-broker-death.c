@@ -8,34 +8,17 @@
 #include <servers/netname.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static char place[64], path[96];
 
-/* The broker that listens; 0: none. */
-static pid_t broker_pid(void)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof peer;
-
-	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	close(fd);
-	return peer.pid;
-}
-
 static void kill_broker(void)
 {
-	pid_t pid = broker_pid();
+	pid_t pid = broker_at(path);
 
 	assert_true(pid > 0);
 	kill(pid, SIGKILL);
-	await(broker_pid() != pid);
+	await(broker_at(path) != pid);
 }
 
 static void do_check_in(long *n)
@@ -156,7 +139,7 @@ static void nobody_starts_a_broker_just_to_be_known(void **state)
 	expect_ok(ask(server, do_check_in, port));
 	kill_broker();
 	await(srights_at(server, port) == 2); /* its own, and the one with which it will be known again */
-	expect_eq(broker_pid(), 0);
+	expect_eq(broker_at(path), 0);
 	process_end(server);
 }
 
@@ -206,7 +189,7 @@ static void a_broker_with_idle_nodes_sleeps(void **state)
 	name = look_up(client);
 	expect_ok(send_id_at(client, name, 1));
 	expect_message_at(server, port, 1);
-	pids[0] = broker_pid();
+	pids[0] = broker_at(path);
 	pids[1] = server->pid;
 	pids[2] = client->pid;
 	expect_sleep(pids, 3);
@@ -231,8 +214,8 @@ static int with_a_place(int argc, char **argv, const struct CMUnitTest *tests, s
 	snprintf(path, sizeof path, "%s/broker", place);
 	setenv("PORTUNUS_BROKER", path, 1);
 	r = family_run(argc, argv, tests, n);
-	if (broker_pid() > 0)
-		kill(broker_pid(), SIGKILL);
+	if (broker_at(path) > 0)
+		kill(broker_at(path), SIGKILL);
 	nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	return r;
 }

@@ -24,8 +24,6 @@
 #include <servers/netname.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -704,23 +702,9 @@ static void expect_agreement(void)
 
 static char place[64], path[96];
 
-static pid_t broker_pid(void)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof peer;
-
-	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	close(fd);
-	return peer.pid;
-}
-
 static void kill_broker(void)
 {
-	pid_t pid = broker_pid();
+	pid_t pid = broker_at(path);
 
 	if (pid > 0)
 		kill(pid, SIGKILL);
