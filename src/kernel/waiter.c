@@ -146,9 +146,8 @@ static enum waiter_state wait_for_end(struct waiter *w, const struct deadline *d
 
 enum waiter_state waiter_wait(struct waiter *w, const struct deadline *deadline, unsigned partner_cpu)
 {
-	enum waiter_state end;
+	enum waiter_state end = wait_for_end(w, deadline, partner_cpu);
 
-	end = wait_for_end(w, deadline, partner_cpu);
 	probe2(wake, w, end - WAITER_DONE);
 	return end;
 }
